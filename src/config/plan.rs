@@ -1,0 +1,203 @@
+//! The compiled configuration: immutable, checked, and shared by every request that began under it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{
+    Account, ConfigError, Environment, Hold, HostPolicy, KeyName, Limits, Matcher, Mode, PublicUrl,
+    RequiredParam, SendgridRule, SharedKey, Statuses,
+};
+
+/// A configuration that passed every check.
+#[derive(Debug)]
+pub struct Plan {
+    pub(super) routes: Vec<(Matcher, Arc<Rule>)>,
+    pub(super) default: Arc<Rule>,
+    pub(super) verified_header: String,
+    pub(super) explain: bool,
+    pub(super) needs_peer: bool,
+    pub(super) accounts: Vec<Arc<Account>>,
+}
+
+impl Plan {
+    /// Reads a configuration text.
+    ///
+    /// # Errors
+    /// The first fault found, with its path and remedy. Nothing is ever half accepted.
+    pub fn parse(text: &[u8], environment: &dyn Environment) -> Result<Self, ConfigError> {
+        super::compile::plan(text, environment)
+    }
+
+    /// The routes in order of precedence.
+    #[must_use]
+    pub fn routes(&self) -> &[(Matcher, Arc<Rule>)] {
+        &self.routes
+    }
+
+    /// The rule of a request that no route takes.
+    #[must_use]
+    pub const fn default_rule(&self) -> &Arc<Rule> {
+        &self.default
+    }
+
+    /// Every rule, the default last.
+    pub fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
+        self.routes.iter().map(|(_, rule)| rule).chain([&self.default])
+    }
+
+    /// The name of the header that tells the upstream what was verified, in lower case.
+    #[must_use]
+    pub fn verified_header(&self) -> &str {
+        &self.verified_header
+    }
+
+    /// Every configured account, also one that no rule accepts.
+    #[must_use]
+    pub fn accounts(&self) -> &[Arc<Account>] {
+        &self.accounts
+    }
+
+    /// Whether refusals are explained to the operator.
+    #[must_use]
+    pub const fn explains(&self) -> bool {
+        self.explain
+    }
+
+    /// Whether a rule needs the address of the peer, which costs a call to the host.
+    #[must_use]
+    pub const fn needs_peer(&self) -> bool {
+        self.needs_peer
+    }
+
+    /// The shortest `body_timeout` of all rules: how finely the host's clock must tick.
+    #[must_use]
+    pub fn shortest_body_timeout(&self) -> Duration {
+        self.rules().map(|rule| rule.limits.body_timeout).min().unwrap_or(Duration::from_secs(1))
+    }
+}
+
+/// Everything that decides about a request once its rule is known. Overrides are already resolved.
+#[derive(Debug)]
+pub struct Rule {
+    /// The route's name, or `default`.
+    pub name: String,
+    /// What is demanded of a request.
+    pub protection: Protection,
+    /// Whether a refusal stops the request.
+    pub mode: Mode,
+    /// What is kept from the upstream until the verdict.
+    pub hold: Hold,
+    /// Limits of size, count and time.
+    pub limits: Limits,
+    /// The HTTP status of each class of refusal.
+    pub statuses: Statuses,
+    pub(super) rank: Rank,
+}
+
+/// Where a rule stands among the others.
+#[derive(Debug, Default)]
+pub(super) struct Rank {
+    pub(super) is_strictest: bool,
+    pub(super) is_guard_enforced: bool,
+    pub(super) stricter_routes: Vec<usize>,
+}
+
+impl Rule {
+    /// Whether no other rule of the plan demands more than this one in any respect. It may then take targets that can be read in two ways.
+    #[must_use]
+    pub const fn is_strictest(&self) -> bool {
+        self.rank.is_strictest
+    }
+
+    /// Whether a stricter rule is enforced: whether what is refused for its sake is refused for good.
+    #[must_use]
+    pub const fn guarded_mode(&self) -> Mode {
+        if self.rank.is_guard_enforced { Mode::Enforce } else { Mode::Observe }
+    }
+
+    /// The routes, by index, that demand more than this rule in some respect.
+    #[must_use]
+    pub fn stricter_routes(&self) -> &[usize] {
+        &self.rank.stricter_routes
+    }
+}
+
+/// What a rule demands.
+#[derive(Debug)]
+pub enum Protection {
+    /// Nothing: the request passes unverified.
+    None,
+    /// A valid Twilio signature.
+    Twilio(Arc<TwilioRule>),
+    /// A valid SendGrid signature.
+    Sendgrid(Arc<SendgridRule>),
+    /// The request is refused, whatever it carries.
+    Deny,
+}
+
+impl Protection {
+    /// Whether the address of the peer decides under this rule.
+    pub(super) fn needs_peer(&self) -> bool {
+        self.twilio().is_some_and(|twilio| matches!(twilio.public_url, PublicUrl::FromForwarded(_)))
+    }
+
+    /// The rule for Twilio's own scheme, where that is what is demanded.
+    #[must_use]
+    pub fn twilio(&self) -> Option<&TwilioRule> {
+        if let Self::Twilio(twilio) = self { Some(twilio) } else { None }
+    }
+
+    /// The methods that a verifying rule lets through.
+    #[must_use]
+    pub fn methods(&self) -> Option<&[String]> {
+        match self {
+            Self::Twilio(twilio) => Some(&twilio.methods),
+            Self::Sendgrid(sendgrid) => Some(&sendgrid.methods),
+            Self::None | Self::Deny => None,
+        }
+    }
+
+    /// What the rule demands, in the word of the configuration.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Twilio(_) => "twilio",
+            Self::Sendgrid(_) => "sendgrid",
+            Self::Deny => "deny",
+        }
+    }
+
+    /// The names of the keys that may sign.
+    #[must_use]
+    pub fn key_names(&self) -> Vec<&KeyName> {
+        match self {
+            Self::Twilio(twilio) => {
+                let tokens = twilio.accounts.iter().flat_map(|account| &account.keys);
+                tokens
+                    .chain(twilio.shared_keys.iter().map(|shared| &shared.key))
+                    .map(|key| &**key.name())
+                    .collect()
+            }
+            Self::Sendgrid(sendgrid) => sendgrid.keys.keys().iter().map(|key| &*key.name).collect(),
+            Self::None | Self::Deny => Vec::new(),
+        }
+    }
+}
+
+/// What a Twilio signature has to match.
+#[derive(Debug)]
+pub struct TwilioRule {
+    /// The methods that are let through; methods are not signed.
+    pub methods: Vec<String>,
+    /// The hosts that a request may name.
+    pub hosts: HostPolicy,
+    /// The signed URL's beginning.
+    pub public_url: PublicUrl,
+    /// The accounts whose tokens may sign. Empty only where there are shared keys.
+    pub accounts: Vec<Arc<Account>>,
+    /// The shared keys that may sign.
+    pub shared_keys: Vec<Arc<SharedKey>>,
+    /// Signed parameters that must be there and well-formed.
+    pub require_params: Vec<RequiredParam>,
+}

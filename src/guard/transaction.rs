@@ -1,0 +1,268 @@
+//! One request, from its head to its verdict.
+
+use std::sync::Arc;
+
+use super::{Disposition, Step};
+use crate::config::{Hold, Mode, Plan, Protection, Rule};
+use crate::reject::{Reject, StatusClass};
+use crate::request::RequestHead;
+use crate::route::{self, Selection};
+use crate::signature::explain::{Evidence, Hint};
+use crate::signature::{self, AwaitsBody, HeadVerdict, Refused};
+
+/// The state of one request. It keeps the rule under which the request began.
+#[derive(Debug)]
+pub struct Transaction {
+    rule: Arc<Rule>,
+    mode: Mode,
+    protected: Option<Arc<Rule>>,
+    state: State,
+    buffered: usize,
+    evidence: Option<Box<Evidence>>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// The head is in order, the body decides.
+    Awaiting(AwaitsBody),
+    /// The request is known to be bad. Its small body is let in first, unread, because an early answer makes the
+    /// proxy close an HTTP/1 connection (perf-facts 9.8).
+    Refusing(Refused),
+    /// The request went upstream.
+    Forwarded,
+    /// The request was answered here.
+    Answered,
+}
+
+impl Transaction {
+    /// Judges a head.
+    pub fn begin(plan: &Plan, head: &RequestHead<'_>) -> (Self, Step) {
+        let Selection { rule, gate } = route::select(plan, head);
+        // Where the gate is only observed, a rule that demands something still gets it.
+        let gate =
+            gate.filter(|gate| gate.mode == Mode::Enforce || matches!(rule.protection, Protection::None));
+        let evidence = if plan.explains() { Evidence::of(head).map(Box::new) } else { None };
+        let mut transaction = Self {
+            rule: Arc::clone(rule),
+            mode: gate.as_ref().map_or(rule.mode, |gate| gate.mode),
+            protected: gate.as_ref().and_then(|gate| gate.protects.cloned()),
+            state: State::Forwarded,
+            buffered: 0,
+            evidence,
+        };
+        let step = match (gate, &rule.protection) {
+            (Some(gate), _) => transaction.refuse_head(gate.reject.into(), head),
+            (None, Protection::None) => Step::Forward(Disposition::Unprotected),
+            (None, Protection::Deny) => transaction.refuse_head(Reject::Denied.into(), head),
+            (None, Protection::Twilio(twilio)) => {
+                transaction.proceed(signature::judge_twilio(twilio, &rule.limits, head), head)
+            }
+            (None, Protection::Sendgrid(sendgrid)) => {
+                transaction.proceed(signature::judge_sendgrid(sendgrid, &rule.limits, head), head)
+            }
+        };
+        (transaction, step)
+    }
+
+    /// A request that could not even be read: answered at once.
+    pub fn unreadable(plan: &Plan) -> (Self, Step) {
+        let rule = Arc::clone(plan.default_rule());
+        let mut transaction = Self {
+            rule,
+            mode: Mode::Enforce,
+            protected: None,
+            state: State::Forwarded,
+            buffered: 0,
+            evidence: None,
+        };
+        let step = transaction.host_failed();
+        (transaction, step)
+    }
+
+    /// The rule that governs this request.
+    #[must_use]
+    pub const fn rule(&self) -> &Arc<Rule> {
+        &self.rule
+    }
+
+    /// Whether there is anything to explain: a signature that was refused, under a configuration that says `explain`.
+    #[must_use]
+    pub const fn can_explain(&self, refused: &Refused) -> bool {
+        self.evidence.is_some() && matches!(refused.reject.class(), StatusClass::InvalidSignature)
+    }
+
+    /// What would have made a refused request acceptable, where the configuration says `explain`. For the operator's eyes
+    /// only; costs up to [`explain::MAX_SIGNATURES`], so the caller limits how often it asks.
+    ///
+    /// [`explain::MAX_SIGNATURES`]: crate::signature::explain::MAX_SIGNATURES
+    #[must_use]
+    pub fn explain(&self, plan: &Plan, refused: &Refused) -> Vec<Hint> {
+        match (&self.evidence, self.rule.protection.twilio()) {
+            (Some(evidence), Some(twilio)) => evidence.explain(plan, twilio, refused.reject),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether verdicts on this request are enforced.
+    #[must_use]
+    pub const fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The methods that the request could have had: those of its rule, or of the rule for whose sake it is refused.
+    #[must_use]
+    pub fn allowed_methods(&self) -> Option<&[String]> {
+        self.protected.as_ref().unwrap_or(&self.rule).protection.methods()
+    }
+
+    /// Whether the request waits for its body (and so for the clock).
+    #[must_use]
+    pub const fn is_waiting(&self) -> bool {
+        matches!(self.state, State::Awaiting(_) | State::Refusing(_))
+    }
+
+    /// About how many bytes the request keeps while it waits.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let kept = match &self.state {
+            State::Awaiting(awaits) => awaits.weight(),
+            State::Refusing(_) | State::Forwarded | State::Answered => 0,
+        };
+        kept.saturating_add(self.evidence.as_ref().map_or(0, |evidence| evidence.weight()))
+    }
+
+    /// Too many requests wait already: this one cannot.
+    pub fn overloaded(&mut self) -> Step {
+        self.refuse(Reject::Overloaded.into())
+    }
+
+    /// More of the body is buffered: `buffered` bytes in all. `read` copies that many bytes and is called at most
+    /// once, for a request that can still be accepted.
+    pub fn body(
+        &mut self,
+        buffered: usize,
+        end_of_stream: bool,
+        read: impl FnOnce(usize) -> Option<Vec<u8>>,
+    ) -> Step {
+        self.buffered = buffered;
+        match std::mem::replace(&mut self.state, State::Answered) {
+            State::Forwarded => {
+                self.state = State::Forwarded;
+                Step::Pass
+            }
+            State::Answered => Step::Hold,
+            State::Refusing(refused) if end_of_stream || buffered > self.rule.limits.max_form => {
+                if let Some(evidence) = self.evidence.as_deref_mut().filter(|_| end_of_stream) {
+                    evidence.set_body(read(buffered).unwrap_or_default());
+                }
+                self.refuse(refused)
+            }
+            refusing @ State::Refusing(_) => {
+                self.state = refusing;
+                Step::Hold
+            }
+            State::Awaiting(awaits) => match awaits.check_length(buffered) {
+                Err(reject) => self.refuse(reject.into()),
+                Ok(()) if end_of_stream => self.judge_body(awaits, read),
+                Ok(()) => {
+                    self.state = State::Awaiting(awaits);
+                    Step::Hold
+                }
+            },
+        }
+    }
+
+    /// The request ended with trailers: the body is what was buffered so far.
+    pub fn trailers(&mut self, read: impl FnOnce(usize) -> Option<Vec<u8>>) -> Step {
+        self.body(self.buffered, true, read)
+    }
+
+    /// The body did not end within the rule's `body_timeout`. `host_delivers_bodies` says whether this host has ever
+    /// delivered a body while a head was held.
+    pub fn timeout(&mut self, host_delivers_bodies: bool) -> Step {
+        match std::mem::replace(&mut self.state, State::Answered) {
+            State::Forwarded => {
+                self.state = State::Forwarded;
+                Step::Pass
+            }
+            State::Answered => Step::Hold,
+            State::Refusing(refused) => self.refuse(refused),
+            State::Awaiting(_) if host_delivers_bodies || self.rule.hold == Hold::Body => {
+                self.refuse(Reject::BodyTimeout.into())
+            }
+            State::Awaiting(_) => self.refuse(Reject::HoldFlagMissing.into()),
+        }
+    }
+
+    /// The host failed to do what it was asked. Refused in every mode: what could not be read was not observed, and
+    /// what could not be removed must not arrive.
+    pub fn host_failed(&mut self) -> Step {
+        self.state = State::Answered;
+        Step::Refuse(Reject::HostError.into())
+    }
+
+    fn proceed(&mut self, verdict: Result<HeadVerdict, Refused>, head: &RequestHead<'_>) -> Step {
+        match verdict {
+            Ok(HeadVerdict::Verified(verified)) => self.forward(Disposition::Verified(verified)),
+            Ok(HeadVerdict::Awaits(awaits)) => {
+                self.state = State::Awaiting(awaits);
+                match self.rule.hold {
+                    Hold::Headers => Step::Hold,
+                    Hold::Body => Step::HoldBody,
+                }
+            }
+            Err(refused) => self.refuse_head(refused, head),
+        }
+    }
+
+    fn judge_body(&mut self, awaits: AwaitsBody, read: impl FnOnce(usize) -> Option<Vec<u8>>) -> Step {
+        let body = if self.buffered == 0 { Some(Vec::new()) } else { read(self.buffered) };
+        let Some(body) = body.filter(|body| body.len() == self.buffered) else { return self.host_failed() };
+        match awaits.judge(&body) {
+            Ok(verified) => self.forward(Disposition::Verified(verified)),
+            Err(refused) => {
+                if let Some(evidence) = &mut self.evidence {
+                    evidence.set_body(body);
+                }
+                self.refuse(refused)
+            }
+        }
+    }
+
+    fn refuse_head(&mut self, refused: Refused, head: &RequestHead<'_>) -> Step {
+        if self.mode == Mode::Enforce && self.is_worth_waiting(head) {
+            self.state = State::Refusing(refused);
+            return Step::Hold;
+        }
+        self.refuse(refused)
+    }
+
+    /// Whether to let the rest of a bad request in before answering: its body is declared and small, and no byte of
+    /// it goes anywhere meanwhile.
+    fn is_worth_waiting(&self, head: &RequestHead<'_>) -> bool {
+        let is_small = |length: u64| {
+            usize::try_from(length).is_ok_and(|length| (1..=self.rule.limits.max_form).contains(&length))
+        };
+        self.rule.hold == Hold::Headers
+            && head.host_delivers_bodies
+            && !head.end_of_stream
+            && !head.is_upgrade()
+            && head.method != b"CONNECT"
+            && head.declared_length().is_some_and(is_small)
+    }
+
+    fn refuse(&mut self, refused: Refused) -> Step {
+        match self.mode {
+            Mode::Enforce => {
+                self.state = State::Answered;
+                Step::Refuse(refused)
+            }
+            Mode::Observe => self.forward(Disposition::ObservedReject(refused)),
+        }
+    }
+
+    fn forward(&mut self, disposition: Disposition) -> Step {
+        self.state = State::Forwarded;
+        Step::Forward(disposition)
+    }
+}
