@@ -1,0 +1,323 @@
+//! Calls to the host that report their status, and the module's entry point. The only unsafe code of the crate.
+//!
+//! Statuses are plain numbers: an unknown one must not become an invalid enum value.
+
+#![allow(unsafe_code)]
+
+use std::time::Duration;
+
+const OK: u32 = 0;
+const REQUEST_HEADERS: u32 = 0;
+const REQUEST_TRAILERS: u32 = 1;
+const REQUEST_BODY: u32 = 0;
+const PLUGIN_CONFIGURATION: u32 = 7;
+const REQUEST_STREAM: u32 = 0;
+const COUNTER: u32 = 0;
+/// Tells the host that the answer is not gRPC.
+const NO_GRPC_STATUS: i32 = -1;
+
+/// A call that the host did not carry out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HostError;
+
+type Result<T> = std::result::Result<T, HostError>;
+
+/// The severity of a log line, with the host's numbers.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Level {
+    Info,
+    Warn,
+    Error,
+    Critical,
+}
+
+impl Level {
+    const fn number(self) -> u32 {
+        match self {
+            Self::Info => 2,
+            Self::Warn => 3,
+            Self::Error => 4,
+            Self::Critical => 5,
+        }
+    }
+}
+
+#[link(wasm_import_module = "env")]
+unsafe extern "C" {
+    fn proxy_log(level: u32, message: *const u8, message_size: usize) -> u32;
+    fn proxy_get_current_time_nanoseconds(time: *mut u64) -> u32;
+    fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
+    fn proxy_set_effective_context(context_id: u32) -> u32;
+    fn proxy_get_buffer_bytes(
+        buffer: u32,
+        start: usize,
+        max_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
+    fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
+    fn proxy_replace_header_map_value(
+        map: u32,
+        name: *const u8,
+        name_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> u32;
+    fn proxy_remove_header_map_value(map: u32, name: *const u8, name_size: usize) -> u32;
+    fn proxy_get_property(path: *const u8, path_size: usize, data: *mut *mut u8, size: *mut usize) -> u32;
+    fn proxy_set_property(path: *const u8, path_size: usize, value: *const u8, value_size: usize) -> u32;
+    fn proxy_continue_stream(stream: u32) -> u32;
+    fn proxy_send_local_response(
+        status: u32,
+        details: *const u8,
+        details_size: usize,
+        body: *const u8,
+        body_size: usize,
+        headers: *const u8,
+        headers_size: usize,
+        grpc_status: i32,
+    ) -> u32;
+    fn proxy_call_foreign_function(
+        name: *const u8,
+        name_size: usize,
+        arguments: *const u8,
+        arguments_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
+    fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
+    fn proxy_increment_metric(id: u32, offset: i64) -> u32;
+}
+
+proxy_wasm::main! {{
+    // The default message of a panic could be built from request data; its place in the source cannot.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(|place| format!("{}:{}", place.file(), place.line()));
+        log(Level::Critical, &format!("twilio-guard panicked at {}", place.unwrap_or_default()));
+    }));
+    proxy_wasm::set_root_context(|_| Box::new(super::root::Root::default()));
+}}
+
+const fn check(status: u32) -> Result<()> {
+    if status == OK { Ok(()) } else { Err(HostError) }
+}
+
+/// Runs a call that hands over a buffer, and takes ownership of it.
+fn owned(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8>> {
+    let (mut data, mut size) = (std::ptr::null_mut::<u8>(), 0usize);
+    check(call(&raw mut data, &raw mut size))?;
+    if data.is_null() || size == 0 {
+        return Ok(Vec::new());
+    }
+    // SAFETY: the host allocated `size` bytes through the module's own allocator export, wrote all of them, and keeps
+    // no pointer to them (proxy-wasm ABI 0.2.1, "memory ownership").
+    Ok(unsafe { Vec::from_raw_parts(data, size, size) })
+}
+
+/// Writes a line to the proxy's log. A line that cannot be written is lost: there is nowhere else to say so.
+pub(super) fn log(level: Level, message: &str) {
+    // SAFETY: pointer and length describe a live string; the host only reads it.
+    let _ = unsafe { proxy_log(level.number(), message.as_ptr(), message.len()) };
+}
+
+/// Time since the Unix epoch.
+pub(super) fn now() -> Result<Duration> {
+    let mut nanoseconds = 0u64;
+    // SAFETY: the host writes one u64 to a live variable.
+    check(unsafe { proxy_get_current_time_nanoseconds(&raw mut nanoseconds) })?;
+    Ok(Duration::from_nanos(nanoseconds))
+}
+
+/// Asks for a tick of the current root context in every period.
+pub(super) fn set_tick_period(period: Duration) -> Result<()> {
+    let millis = u32::try_from(period.as_millis()).map_err(|_| HostError)?;
+    // SAFETY: no pointers.
+    check(unsafe { proxy_set_tick_period_milliseconds(millis) })
+}
+
+/// Makes the calls that follow be about a stream of the current plugin.
+pub(super) fn set_effective_context(id: u32) -> Result<()> {
+    // SAFETY: no pointers.
+    check(unsafe { proxy_set_effective_context(id) })
+}
+
+/// The plugin configuration, as bytes.
+pub(super) fn plugin_configuration() -> Result<Vec<u8>> {
+    buffer(PLUGIN_CONFIGURATION, usize::MAX >> 1)
+}
+
+/// The first `size` bytes of the buffered request body.
+pub(super) fn request_body(size: usize) -> Result<Vec<u8>> {
+    buffer(REQUEST_BODY, size)
+}
+
+fn buffer(buffer: u32, max_size: usize) -> Result<Vec<u8>> {
+    // SAFETY: the out-pointers come from `owned` and are live.
+    owned(|data, size| unsafe { proxy_get_buffer_bytes(buffer, 0, max_size, data, size) })
+}
+
+/// A map of the request.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Map {
+    Headers,
+    Trailers,
+}
+
+impl Map {
+    const fn number(self) -> u32 {
+        match self {
+            Self::Headers => REQUEST_HEADERS,
+            Self::Trailers => REQUEST_TRAILERS,
+        }
+    }
+
+    /// The fields, in one call.
+    pub(super) fn fields(self) -> Result<HeaderMap> {
+        // SAFETY: the out-pointers come from `owned` and are live.
+        owned(|data, size| unsafe { proxy_get_header_map_pairs(self.number(), data, size) }).map(HeaderMap)
+    }
+
+    /// Removes every value of a field.
+    pub(super) fn remove(self, name: &[u8]) -> Result<()> {
+        // SAFETY: pointer and length describe a live slice; the host only reads it.
+        check(unsafe { proxy_remove_header_map_value(self.number(), name.as_ptr(), name.len()) })
+    }
+}
+
+/// Sets a request header to one value.
+pub(super) fn replace_request_header(name: &str, value: &str) -> Result<()> {
+    // SAFETY: both pointers and lengths describe live strings; the host only reads them.
+    check(unsafe {
+        proxy_replace_header_map_value(
+            REQUEST_HEADERS,
+            name.as_ptr(),
+            name.len(),
+            value.as_ptr(),
+            value.len(),
+        )
+    })
+}
+
+/// The address of the connection's other end, as the listener's `set_filter_state` recorded it; without that filter an
+/// error.
+///
+/// The attribute `source.address` will not do: the proxy lets request headers and the PROXY protocol change it, and
+/// no attribute has the address before that. The key is outside `wasm.`, where modules could write what a client says.
+pub(super) fn direct_peer() -> Result<Vec<u8>> {
+    let path = b"filter_state\0twilio_guard.direct_peer";
+    // SAFETY: the path is a live slice; the out-pointers come from `owned` and are live.
+    owned(|data, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) })
+}
+
+/// Sets the filter state `wasm.<name>` of the current stream.
+pub(super) fn set_filter_state(name: &str, value: &str) -> Result<()> {
+    // SAFETY: both pointers and lengths describe live strings; the host only reads them.
+    check(unsafe { proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
+}
+
+/// Lets the current stream's request go on.
+pub(super) fn continue_request() -> Result<()> {
+    // SAFETY: no pointers.
+    check(unsafe { proxy_continue_stream(REQUEST_STREAM) })
+}
+
+/// Answers the current stream's request here. `details` becomes `%RESPONSE_CODE_DETAILS%`.
+pub(super) fn send_local_response(
+    status: u16,
+    details: &str,
+    headers: &[(&'static str, String)],
+    body: &str,
+) -> Result<()> {
+    let headers = serialize(headers).ok_or(HostError)?;
+    // SAFETY: all pointers and lengths describe live data; the host only reads it.
+    check(unsafe {
+        proxy_send_local_response(
+            u32::from(status),
+            details.as_ptr(),
+            details.len(),
+            body.as_ptr(),
+            body.len(),
+            headers.as_ptr(),
+            headers.len(),
+            NO_GRPC_STATUS,
+        )
+    })
+}
+
+/// Calls a function that the host offers beyond the ABI.
+pub(super) fn call_foreign_function(name: &str, arguments: &[u8]) -> Result<Vec<u8>> {
+    // SAFETY: both pointers and lengths describe live data that the host only reads; the out-pointers come from
+    // `owned` and are live.
+    owned(|data, size| unsafe {
+        proxy_call_foreign_function(
+            name.as_ptr(),
+            name.len(),
+            arguments.as_ptr(),
+            arguments.len(),
+            data,
+            size,
+        )
+    })
+}
+
+/// Defines (or finds) the counter of this name.
+pub(super) fn counter(name: &str) -> Result<u32> {
+    let mut id = 0;
+    // SAFETY: the name is a live string, `id` a live variable.
+    check(unsafe { proxy_define_metric(COUNTER, name.as_ptr(), name.len(), &raw mut id) })?;
+    Ok(id)
+}
+
+/// Adds to a counter. A count that the host refuses is lost; it is not worth a request.
+pub(super) fn add(counter: u32, amount: i64) {
+    // SAFETY: no pointers.
+    let _ = unsafe { proxy_increment_metric(counter, amount) };
+}
+
+/// A header map as the host serializes it: the number of pairs, the sizes of each name and value, then names and values,
+/// each with a terminating zero byte; numbers are 32-bit little endian.
+pub(super) struct HeaderMap(Vec<u8>);
+
+impl HeaderMap {
+    /// The pairs, as raw bytes; `None` if the serialization is not what it should be.
+    pub(super) fn pairs(&self) -> Option<Vec<(&[u8], &[u8])>> {
+        let (count, mut rest) = number(&self.0)?;
+        let sizes_length = count.checked_mul(8)?;
+        let (sizes, mut data) = rest.split_at_checked(sizes_length)?;
+        rest = sizes;
+        let mut pairs = Vec::with_capacity(count);
+        for _ in 0..count {
+            let (name_size, after_name) = number(rest)?;
+            let (value_size, after_value) = number(after_name)?;
+            rest = after_value;
+            let name;
+            let value;
+            (name, data) = terminated(data, name_size)?;
+            (value, data) = terminated(data, value_size)?;
+            pairs.push((name, value));
+        }
+        Some(pairs)
+    }
+}
+
+fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let (number, rest) = bytes.split_first_chunk::<4>()?;
+    Some((usize::try_from(u32::from_le_bytes(*number)).ok()?, rest))
+}
+
+fn terminated(bytes: &[u8], size: usize) -> Option<(&[u8], &[u8])> {
+    let (text, rest) = bytes.split_at_checked(size)?;
+    Some((text, rest.strip_prefix(b"\0")?))
+}
+
+fn serialize(pairs: &[(&'static str, String)]) -> Option<Vec<u8>> {
+    let mut bytes = u32::try_from(pairs.len()).ok()?.to_le_bytes().to_vec();
+    for (name, value) in pairs {
+        bytes.extend(u32::try_from(name.len()).ok()?.to_le_bytes());
+        bytes.extend(u32::try_from(value.len()).ok()?.to_le_bytes());
+    }
+    for (name, value) in pairs {
+        bytes.extend([name.as_bytes(), b"\0", value.as_bytes(), b"\0"].concat());
+    }
+    Some(bytes)
+}

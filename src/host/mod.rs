@@ -1,0 +1,13 @@
+//! The only module that knows the proxy.
+//!
+//! The SDK dispatches callbacks to contexts. Everything asked of the host goes through [`abi`], whose calls return a status,
+//! because the SDK's own getters panic on an unexpected status or on bytes that are not UTF-8, and a panic kills
+//! the worker's VM (envoy-facts 9).
+
+mod abi;
+mod counters;
+mod ecdsa;
+mod held;
+mod root;
+mod shared;
+mod stream;

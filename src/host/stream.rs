@@ -1,0 +1,232 @@
+//! One request: the proxy's callbacks in, the guard's steps out.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::Action;
+use uuid::Uuid;
+
+use super::abi::{self, HostError, Map};
+use super::held::Held;
+use super::shared::{Shared, random_request_id};
+use crate::config::{Hold, Mode, Plan};
+use crate::guard::{
+    Disposition, Refusal, Report, Step, Transaction, client_request_id, verified_header_value,
+};
+use crate::headers::is_unwanted;
+use crate::request::RequestHead;
+use crate::signature::Refused;
+use crate::signature::explain::Hint;
+
+/// The context that the proxy's callbacks reach.
+pub(super) struct HttpStream {
+    id: u32,
+    shared: Rc<Shared>,
+    held: Rc<Held<Stream>>,
+    plan: Option<Arc<Plan>>,
+    stream: Option<Rc<RefCell<Stream>>>,
+}
+
+impl HttpStream {
+    pub(super) const fn new(
+        id: u32,
+        plan: Option<Arc<Plan>>,
+        shared: Rc<Shared>,
+        held: Rc<Held<Stream>>,
+    ) -> Self {
+        Self { id, shared, held, plan, stream: None }
+    }
+
+    /// Carries a later callback to the request, if its head was seen; without a head nothing may pass.
+    fn on_more(&self, callback: impl FnOnce(&mut Stream) -> Action) -> Action {
+        let Some(stream) = &self.stream else { return Action::Pause };
+        let action = callback(&mut stream.borrow_mut());
+        if !stream.borrow().transaction.is_waiting() {
+            self.held.remove(self.id);
+        }
+        action
+    }
+}
+
+impl Context for HttpStream {}
+
+impl HttpContext for HttpStream {
+    fn on_http_request_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
+        let Some(plan) = self.plan.clone() else {
+            // A plugin without a configuration cannot vouch for anything.
+            let _ = abi::send_local_response(503, "twilio_guard_host_error", &[], "");
+            return Action::Pause;
+        };
+        let (mut stream, mut step) = Stream::begin(plan, Rc::clone(&self.shared), end_of_stream);
+        let weight = stream.transaction.weight();
+        if stream.transaction.is_waiting() && !self.held.has_room(weight) {
+            step = stream.transaction.overloaded();
+        }
+        let action = stream.apply(step);
+        let waits = stream.transaction.is_waiting().then(|| stream.transaction.rule().limits.body_timeout);
+        let stream = Rc::new(RefCell::new(stream));
+        if let Some(timeout) = waits {
+            self.held.insert(self.id, timeout, weight, Rc::clone(&stream));
+        }
+        self.stream = Some(stream);
+        action
+    }
+
+    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        self.on_more(|stream| {
+            stream.note_delivery();
+            let step = stream.transaction.body(size, end_of_stream, |size| abi::request_body(size).ok());
+            stream.apply(step)
+        })
+    }
+
+    fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+        self.on_more(|stream| {
+            stream.note_delivery();
+            // Trailers are not signed, and some servers take them for headers.
+            let step = match stream.clean_trailers() {
+                Ok(()) => stream.transaction.trailers(|size| abi::request_body(size).ok()),
+                Err(HostError) => stream.transaction.host_failed(),
+            };
+            stream.apply(step)
+        })
+    }
+}
+
+impl Drop for HttpStream {
+    fn drop(&mut self) {
+        self.held.remove(self.id);
+    }
+}
+
+/// What is known of a request, reachable from its callbacks and from the clock.
+pub(super) struct Stream {
+    transaction: Transaction,
+    plan: Arc<Plan>,
+    shared: Rc<Shared>,
+    client_request_id: Option<Uuid>,
+}
+
+impl Stream {
+    /// Reads the head, removes what must not go upstream, and judges.
+    fn begin(plan: Arc<Plan>, shared: Rc<Shared>, end_of_stream: bool) -> (Self, Step) {
+        let peer = if plan.needs_peer() { abi::direct_peer().ok() } else { None };
+        let headers = Map::Headers.fields();
+        let pairs = headers.as_ref().ok().and_then(abi::HeaderMap::pairs);
+        let Some(pairs) = pairs else {
+            let (transaction, step) = Transaction::unreadable(&plan);
+            return (Self { transaction, plan, shared, client_request_id: None }, step);
+        };
+        let unwanted = |name: &[u8]| is_unwanted(name, plan.verified_header());
+        let mut head = RequestHead::read(pairs, end_of_stream, unwanted);
+        head.peer = peer.as_deref();
+        head.host_delivers_bodies = shared.bodies_follow_held_heads.get();
+        let is_clean = head.unwanted.iter().all(|name| Map::Headers.remove(name).is_ok());
+        let (mut transaction, mut step) = Transaction::begin(&plan, &head);
+        if !is_clean {
+            step = transaction.host_failed();
+        }
+        let client_request_id = client_request_id(&head);
+        (Self { transaction, plan, shared, client_request_id }, step)
+    }
+
+    fn clean_trailers(&self) -> Result<(), HostError> {
+        let trailers = Map::Trailers.fields()?;
+        for (name, _) in trailers.pairs().ok_or(HostError)? {
+            if is_unwanted(name, self.plan.verified_header()) {
+                Map::Trailers.remove(name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that this host delivers bodies while a head is held.
+    fn note_delivery(&self) {
+        if self.transaction.is_waiting() && self.transaction.rule().hold == Hold::Headers {
+            self.shared.bodies_follow_held_heads.set(true);
+        }
+    }
+
+    /// The body took too long. Called from the clock, with this stream as the effective context.
+    pub(super) fn time_out(&mut self) {
+        let step = self.transaction.timeout(self.shared.bodies_follow_held_heads.get());
+        if self.apply(step) == Action::Continue && abi::continue_request().is_err() {
+            let step = self.transaction.host_failed();
+            self.apply(step);
+        }
+    }
+
+    fn apply(&mut self, step: Step) -> Action {
+        match step {
+            Step::Hold => Action::Pause,
+            Step::HoldBody | Step::Pass => Action::Continue,
+            Step::Refuse(refused) => self.refuse(&refused),
+            Step::Forward(disposition) => match self.forward(&disposition) {
+                Ok(()) => Action::Continue,
+                Err(HostError) => match self.transaction.host_failed() {
+                    Step::Refuse(refused) => self.refuse(&refused),
+                    _ => Action::Pause,
+                },
+            },
+        }
+    }
+
+    fn forward(&self, disposition: &Disposition) -> Result<(), HostError> {
+        let rule = self.transaction.rule();
+        let report = Report::of_disposition(rule, disposition);
+        if let Disposition::Verified(verified) = disposition
+            && rule.hold == Hold::Headers
+            && self.transaction.mode() == Mode::Enforce
+        {
+            abi::replace_request_header(self.plan.verified_header(), &verified_header_value(rule, verified))?;
+        }
+        set_filter_state(&report)?;
+        self.shared.counters.count(rule, &report);
+        if let Disposition::ObservedReject(refused) = disposition {
+            self.shared.log(&report, self.request_id(), self.explanation(refused));
+        }
+        Ok(())
+    }
+
+    fn refuse(&self, refused: &Refused) -> Action {
+        let rule = self.transaction.rule();
+        let report = Report::of_refusal(rule, refused);
+        let request_id = self.request_id();
+        // The request is refused whether or not the filter state can say so.
+        let _ = set_filter_state(&report);
+        self.shared.counters.count(rule, &report);
+        self.shared.log(&report, request_id, self.explanation(refused));
+        let refusal = Refusal::new(rule, refused.reject, self.transaction.allowed_methods(), request_id);
+        // Where even the answer fails, the request stays held: nothing of it goes upstream.
+        let _ = abi::send_local_response(refusal.status, &refusal.details, &refusal.headers, &refusal.body);
+        Action::Pause
+    }
+
+    fn explanation(&self, refused: &Refused) -> Option<impl FnOnce() -> Vec<Hint>> {
+        let can = self.transaction.can_explain(refused);
+        can.then_some(|| self.transaction.explain(&self.plan, refused))
+    }
+
+    fn request_id(&self) -> Uuid {
+        self.client_request_id.unwrap_or_else(random_request_id)
+    }
+}
+
+/// Sets `wasm.twilio_guard.*`, for access logs and for filters behind this one.
+fn set_filter_state(report: &Report<'_>) -> Result<(), HostError> {
+    abi::set_filter_state("twilio_guard.verdict", report.outcome)?;
+    abi::set_filter_state("twilio_guard.route", report.route)?;
+    if report.reason.is_some() {
+        abi::set_filter_state("twilio_guard.reason", report.reason_code())?;
+    }
+    if let Some(verified) = report.verified {
+        abi::set_filter_state("twilio_guard.scheme", verified.scheme().as_str())?;
+        abi::set_filter_state("twilio_guard.key", verified.key().as_str())?;
+        if let Some(sid) = verified.account_sid() {
+            abi::set_filter_state("twilio_guard.account", sid)?;
+        }
+    }
+    Ok(())
+}
