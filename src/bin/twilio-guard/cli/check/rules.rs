@@ -1,0 +1,134 @@
+//! What is wrong with one configuration in its place.
+
+use serde_json::Value;
+use twilio_guard::config::{Environment, Hold, Plan, Protection, Rule};
+
+use super::finding::{Finding, Location, Severity};
+use super::place::{Buffer, HeaderHold, Place};
+use super::secrets;
+
+/// Envoy's default of `per_connection_buffer_limit_bytes`.
+const ENVOY_BUFFER: u64 = 1_048_576;
+
+/// The listener buffer that Envoy Gateway sets by default (envoyproxy/gateway#2600).
+const GATEWAY_BUFFER: u64 = 32_768;
+
+/// Examines a configuration. `gateway_buffer` is what Envoy Gateway policies of the same file set.
+pub(super) fn examine(
+    place: &Place,
+    environment: Option<&dyn Environment>,
+    gateway_buffer: Option<u64>,
+) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let tree = place.config.tree().unwrap_or(Value::Null);
+    let plan = match place.config.bytes() {
+        None => {
+            findings.push(Finding::error(
+                "configuration_encoding",
+                place.location.clone(),
+                "a message that the filter cannot read",
+                "give JSON text in a google.protobuf.StringValue, or a google.protobuf.Struct",
+            ));
+            None
+        }
+        Some(text) => match parse(&text, &tree, environment) {
+            Ok(plan) => Some(plan),
+            Err(error) => {
+                let finding = Finding::error(
+                    "configuration_invalid",
+                    place.location.clone(),
+                    error.problem(),
+                    error.remedy(),
+                );
+                findings.push(finding.within(error.path()));
+                None
+            }
+        },
+    };
+    if let Some(location) = &place.fails_open {
+        findings.push(Finding::error(
+            "fail_open",
+            location.clone(),
+            "if the filter fails, requests pass unverified",
+            "use failure_policy: FAIL_RELOAD in Envoy, FAIL_CLOSE or FAIL_RELOAD in Istio, failOpen: false in Envoy Gateway",
+        ));
+    }
+    findings.extend(secrets::inline(place, &tree));
+    findings.extend(secrets::not_passed(place, &tree));
+    if let Some(plan) = &plan {
+        findings.extend(header_hold(place, plan));
+        findings.extend(buffer(place, plan, gateway_buffer));
+    }
+    findings
+}
+
+/// Parses the configuration; without an environment every variable holds something usable.
+fn parse(
+    text: &[u8],
+    tree: &Value,
+    environment: Option<&dyn Environment>,
+) -> Result<Plan, twilio_guard::config::ConfigError> {
+    match environment {
+        Some(environment) => Plan::parse(text, environment),
+        None => Plan::parse(text, &secrets::Placeholders::for_config(tree)),
+    }
+}
+
+fn verifying(plan: &Plan) -> impl Iterator<Item = &Rule> {
+    plan.rules()
+        .map(|rule| &**rule)
+        .filter(|rule| matches!(rule.protection, Protection::Twilio(_) | Protection::Sendgrid(_)))
+}
+
+fn header_hold(place: &Place, plan: &Plan) -> Option<Finding> {
+    if !verifying(plan).any(|rule| rule.hold == Hold::Headers) {
+        return None;
+    }
+    match &place.header_hold {
+        HeaderHold::Available => None,
+        HeaderHold::FlagMissing(location) => Some(Finding::error(
+            "hold_flag_missing",
+            location.clone(),
+            "hold: headers needs a flag that is not set, so every request with a body is answered 503",
+            "set allow_on_headers_stop_iteration: true here, or hold: body in the configuration",
+        )),
+        HeaderHold::Unavailable(remedy) => Some(Finding::error(
+            "hold_unavailable",
+            place.location.clone(),
+            "this kind of resource cannot set allow_on_headers_stop_iteration, so with hold: headers every request with a body is answered 503",
+            remedy,
+        )),
+    }
+}
+
+fn buffer(place: &Place, plan: &Plan, gateway_buffer: Option<u64>) -> Option<Finding> {
+    let needed = verifying(plan).map(|rule| rule.limits.max_body).max()?;
+    let needed = u64::try_from(needed).unwrap_or(u64::MAX);
+    let finding = |severity: Severity, location: Location, limit: u64, remedy: String| {
+        let problem = format!(
+            "the listener holds {limit} bytes and max_body is {needed}: Envoy answers 413 before the filter"
+        );
+        Finding { severity, ..Finding::error("buffer_limit", location, &problem, &remedy) }
+    };
+    let lower = "or lower limits.max_body";
+    match &place.buffer {
+        Buffer::Listener(limit, location) => {
+            let limit = limit.unwrap_or(ENVOY_BUFFER);
+            let remedy = format!("set per_connection_buffer_limit_bytes to at least {needed}, {lower}");
+            (limit < needed).then(|| finding(Severity::Error, location.clone(), limit, remedy))
+        }
+        Buffer::Gateway => {
+            let limit = gateway_buffer.unwrap_or(GATEWAY_BUFFER);
+            let remedy =
+                format!("set connection.bufferLimit of a ClientTrafficPolicy to at least {needed}, {lower}");
+            (limit < needed).then(|| finding(Severity::Warning, place.location.clone(), limit, remedy))
+        }
+        Buffer::Unknown if place.environment.is_some() && needed > ENVOY_BUFFER => {
+            let remedy = format!(
+                "raise the listener's per_connection_buffer_limit_bytes to at least {needed}, {lower}"
+            );
+            Some(finding(Severity::Warning, place.location.clone(), ENVOY_BUFFER, remedy))
+        }
+        Buffer::Unknown => None,
+    }
+}

@@ -1,0 +1,15 @@
+//! `twilio-guard`: checks configurations, signs webhooks and verifies them (docs/cli.md).
+//!
+//! The filter is the library; this tool holds no rule of its own about what is genuine.
+
+#[cfg(not(target_arch = "wasm32"))]
+mod cli;
+
+#[cfg(not(target_arch = "wasm32"))]
+fn main() -> std::process::ExitCode {
+    cli::main()
+}
+
+/// The tool is native; on wasm there is nothing to build.
+#[cfg(target_arch = "wasm32")]
+fn main() {}
