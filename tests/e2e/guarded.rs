@@ -1,0 +1,135 @@
+//! The usual set-up of these tests: an application behind an Envoy that has the module, and one account.
+
+use serde_json::{Value, json};
+
+use crate::support::Result;
+use crate::support::access_log::LogLine;
+use crate::support::client::{self, Protocol};
+use crate::support::config::{EnvoyConfig, WasmFilter};
+use crate::support::envoy::Envoy;
+use crate::support::http::{Request, Response};
+use crate::support::module;
+use crate::support::scenarios::{ACCOUNT, TOKEN};
+use crate::support::upstream::{Recorded, Upstream};
+
+/// A plugin configuration with the test account and these routes; other keys can be set on the value.
+pub fn plugin(default: &str, routes: Value) -> Value {
+    json!({
+        "public_url": "https://hooks.example.org",
+        "accounts": [{"sid": ACCOUNT, "auth_tokens": [{"value": TOKEN, "label": "current"}]}],
+        "allow_inline_secrets": true,
+        "default": default,
+        "routes": routes,
+    })
+}
+
+/// Routes for form, JSON, GET and WebSocket webhooks, without profiles.
+pub fn routes() -> Value {
+    json!([
+        {"name": "sms", "match": {"path": "/sms"}, "verify": "twilio"},
+        {"name": "events", "match": {"path": "/events"}, "verify": "twilio"},
+        {"name": "media", "match": {"path": "/media"}, "verify": "twilio"},
+    ])
+}
+
+/// An upstream and an Envoy in front of it with this plugin configuration.
+pub async fn start(plugin: &Value) -> Result<(Upstream, Envoy)> {
+    let upstream = Upstream::start().await?;
+    let filter = WasmFilter::new(module::path()?, plugin);
+    let envoy = Envoy::start(&EnvoyConfig::new(upstream.address()).filter(filter)).await?;
+    Ok((upstream, envoy))
+}
+
+/// What has to become of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It arrives once, with the verified header.
+    Verified,
+    /// It arrives once, without that header: its rule demands nothing.
+    Unprotected,
+    /// It is answered this status for this reason, and no byte of it arrives.
+    Refused(u16, &'static str),
+}
+
+/// What became of a request, seen from outside.
+#[derive(Debug)]
+pub struct Exchange {
+    /// What the client was answered.
+    pub response: Response,
+    /// What Envoy's access log says.
+    pub line: LogLine,
+    /// What the upstream received meanwhile.
+    pub received: Vec<Recorded>,
+}
+
+impl Exchange {
+    /// A header that the upstream received; `None` where it is absent or repeated.
+    pub fn received_header(&self, name: &str) -> Option<&str> {
+        let mut values = self.received.first()?.headers.get_all(name).iter();
+        values.next().filter(|_| values.next().is_none())?.to_str().ok()
+    }
+
+    /// Compares with what was promised.
+    pub fn assert(&self, what: &str, expected: Outcome) {
+        let verdict = self.line.field("verdict");
+        let header =
+            self.received.first().is_some_and(|request| request.headers.contains_key("x-twilio-guard"));
+        match expected {
+            Outcome::Refused(status, code) => {
+                assert_eq!(self.line.details(), format!("twilio_guard_{code}"), "{what}");
+                assert_eq!((self.response.status, verdict), (status, "refused"), "{what}");
+                assert!(self.received.is_empty(), "{what}: the upstream got {:?}", self.received);
+            }
+            Outcome::Verified | Outcome::Unprotected => {
+                let word = if expected == Outcome::Verified { "verified" } else { "unprotected" };
+                assert!(self.response.accepted(), "{what}: {}", self.line.0);
+                assert_eq!((verdict, self.received.len()), (word, 1), "{what}");
+                assert_eq!(header, expected == Outcome::Verified, "{what}: the verified header");
+            }
+        }
+    }
+}
+
+/// An upstream and an Envoy, for tests that send one request after the other.
+pub struct Guarded {
+    /// The application.
+    pub upstream: Upstream,
+    /// The proxy.
+    pub envoy: Envoy,
+}
+
+impl Guarded {
+    /// The usual set-up with this plugin configuration.
+    pub async fn start(plugin: &Value) -> Result<Self> {
+        let (upstream, envoy) = start(plugin).await?;
+        Ok(Self { upstream, envoy })
+    }
+
+    /// Sends one request over a connection of its own and sees what becomes of it.
+    pub async fn send(&self, protocol: Protocol, request: &Request) -> Result<Exchange> {
+        let (lines, requests) = (self.envoy.access_log().len(), self.upstream.count());
+        let response = client::send(self.envoy.address(), protocol, request).await?;
+        let line = self.envoy.wait_for_access_log(lines + 1).await?.remove(lines);
+        Ok(Exchange { response, line, received: self.upstream.requests().split_off(requests) })
+    }
+
+    /// Sends one request over each protocol and compares with what was promised.
+    pub async fn expect(&self, what: &str, request: &Request, expected: Outcome) -> Result<()> {
+        for protocol in Protocol::BOTH {
+            self.send(protocol, request).await?.assert(&format!("{what}, {protocol:?}"), expected);
+        }
+        Ok(())
+    }
+}
+
+/// That no VM died: nothing was reloaded, and no request failed in the filter.
+pub async fn assert_vm_alive(envoy: &Envoy) -> Result<()> {
+    for (name, value) in envoy.stats_matching("wasm").await? {
+        assert!(!(name.contains("vm_reload") || name.contains("crash")) || value == 0, "{name} is {value}");
+    }
+    assert!(
+        envoy.access_log().iter().all(|line| line.details() != "wasm_fail_stream"),
+        "a request died in the VM"
+    );
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! What the module asks of its host, and what it weighs.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a broken module must fail loudly")]
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::collections::BTreeSet;
+
+use support::{Result, module};
+use wasmparser::{ExternalKind, Imports, Parser, Payload};
+
+/// The most that the module may weigh: Envoy spends about 0.2 ms and 25 KB of memory on each KB at start.
+const BUDGET: usize = 640 * 1024;
+
+/// The WASI calls that every supported Envoy offers (1.36 and 1.37 lack those of the file system).
+const WASI: [&str; 5] = ["environ_get", "environ_sizes_get", "fd_write", "proc_exit", "random_get"];
+
+/// The callbacks that the host must find.
+const CALLBACKS: [&str; 9] = [
+    "proxy_abi_version_0_2_1",
+    "proxy_on_memory_allocate",
+    "proxy_on_configure",
+    "proxy_on_context_create",
+    "proxy_on_delete",
+    "proxy_on_tick",
+    "proxy_on_request_headers",
+    "proxy_on_request_body",
+    "proxy_on_request_trailers",
+];
+
+fn bytes() -> Result<Vec<u8>> {
+    Ok(std::fs::read(module::path()?)?)
+}
+
+#[test]
+fn every_import_exists_on_every_supported_envoy() -> Result<()> {
+    let bytes = bytes()?;
+    let mut wasi = BTreeSet::new();
+    for payload in Parser::new(0).parse_all(&bytes) {
+        let Payload::ImportSection(imports) = payload? else { continue };
+        for import in imports {
+            let Imports::Single(_, import) = import? else { panic!("imports are written one by one") };
+            match import.module {
+                "env" => assert!(import.name.starts_with("proxy_"), "{}", import.name),
+                "wasi_snapshot_preview1" => {
+                    wasi.insert(import.name.to_owned());
+                }
+                other => panic!("an import from {other}"),
+            }
+        }
+    }
+    assert!(!wasi.is_empty() && wasi.iter().all(|name| WASI.contains(&name.as_str())), "{wasi:?}");
+    Ok(())
+}
+
+#[test]
+fn every_needed_callback_is_exported() -> Result<()> {
+    let bytes = bytes()?;
+    let mut exports = BTreeSet::new();
+    for payload in Parser::new(0).parse_all(&bytes) {
+        let Payload::ExportSection(section) = payload? else { continue };
+        for export in section {
+            let export = export?;
+            if export.kind == ExternalKind::Func {
+                exports.insert(export.name.to_owned());
+            }
+        }
+    }
+    let missing: Vec<_> = CALLBACKS.iter().filter(|name| !exports.contains(**name)).collect();
+    assert!(missing.is_empty(), "{missing:?} of {exports:?}");
+    Ok(())
+}
+
+#[test]
+fn the_module_stays_within_its_budget() -> Result<()> {
+    let size = bytes()?.len();
+    assert!(size <= BUDGET, "{size} bytes are over the budget of {BUDGET}");
+    Ok(())
+}
