@@ -69,6 +69,10 @@ pub struct RequestHead<'a> {
     pub sendgrid_timestamp: Occurs<'a>,
     /// `x-request-id`.
     pub request_id: Occurs<'a>,
+    /// `user-agent`.
+    pub user_agent: Occurs<'a>,
+    /// `referer`.
+    pub referer: Occurs<'a>,
     /// `x-forwarded-proto`.
     pub forwarded_proto: Occurs<'a>,
     /// `x-forwarded-host`.
@@ -111,6 +115,8 @@ impl<'a> RequestHead<'a> {
                 b"x-twilio-email-event-webhook-signature" => head.sendgrid_signature.add(value),
                 b"x-twilio-email-event-webhook-timestamp" => head.sendgrid_timestamp.add(value),
                 b"x-request-id" => head.request_id.add(value),
+                b"user-agent" => head.user_agent.add(value),
+                b"referer" => head.referer.add(value),
                 b"x-forwarded-proto" => head.forwarded_proto.add(value),
                 b"x-forwarded-prefix" => head.forwarded_prefix.add(value),
                 b"x-forwarded-host" => head.forwarded_host.add(value),

@@ -10,7 +10,7 @@ use super::rule_parts::{
 };
 use super::{
     Account, ConfigError, Environment, Hold, HostPolicy, Limits, Matcher, Mode, Protection, PublicUrl,
-    RequiredParam, Rule, SendgridKeys, SendgridRule, SharedKey, Statuses, TwilioRule,
+    RedactionPolicy, RequiredParam, Rule, SendgridKeys, SendgridRule, SharedKey, Statuses, TwilioRule,
 };
 use super::{accounts, hosts, keys, matcher, params, sendgrid, shared_keys};
 
@@ -26,6 +26,7 @@ pub(super) struct Base {
     hold: Hold,
     limits: Limits,
     statuses: Statuses,
+    redaction: RedactionPolicy,
     allow_inline: bool,
 }
 
@@ -58,6 +59,13 @@ impl Base {
             hold: raw.hold.unwrap_or(Hold::Headers),
             limits: compile_limits(raw.limits.as_ref(), Limits::default(), "limits")?,
             statuses: compile_statuses(raw.statuses.as_ref(), Statuses::default(), "statuses")?,
+            redaction: RedactionPolicy::compile(
+                raw.redaction.as_ref(),
+                &RedactionPolicy::default(),
+                "redaction",
+                allow_inline,
+                environment,
+            )?,
             allow_inline,
         })
     }
@@ -85,12 +93,26 @@ impl Base {
                 require_params: Vec::new(),
             })),
         };
-        let rule = self.rule("default", protection, self.mode, self.hold, self.limits, self.statuses);
+        let rule = Rule {
+            name: "default".to_owned(),
+            protection,
+            mode: self.mode,
+            hold: self.hold,
+            limits: self.limits,
+            statuses: self.statuses,
+            redaction: self.redaction.clone(),
+            rank: Rank::default(),
+        };
         check_candidates(&rule, "limits")?;
         Ok(rule)
     }
 
-    pub(super) fn route(&self, raw: &RawRoute, path: &str) -> Result<(Matcher, Rule), ConfigError> {
+    pub(super) fn route(
+        &self,
+        raw: &RawRoute,
+        path: &str,
+        environment: &dyn Environment,
+    ) -> Result<(Matcher, Rule), ConfigError> {
         if !keys::is_label(&raw.name, 64) || raw.name == "default" {
             return Err(ConfigError::new(
                 format!("{path}.name"),
@@ -106,14 +128,22 @@ impl Base {
             Verify::None => Protection::None,
             Verify::Deny => Protection::Deny,
         };
-        let rule = self.rule(
-            &raw.name,
+        let rule = Rule {
+            name: raw.name.clone(),
             protection,
-            raw.mode.unwrap_or(self.mode),
-            raw.hold.unwrap_or(self.hold),
-            compile_limits(raw.limits.as_ref(), self.limits, &format!("{path}.limits"))?,
-            compile_statuses(raw.statuses.as_ref(), self.statuses, &format!("{path}.statuses"))?,
-        );
+            mode: raw.mode.unwrap_or(self.mode),
+            hold: raw.hold.unwrap_or(self.hold),
+            limits: compile_limits(raw.limits.as_ref(), self.limits, &format!("{path}.limits"))?,
+            statuses: compile_statuses(raw.statuses.as_ref(), self.statuses, &format!("{path}.statuses"))?,
+            redaction: RedactionPolicy::compile(
+                raw.redaction.as_ref(),
+                &self.redaction,
+                &format!("{path}.redaction"),
+                self.allow_inline,
+                environment,
+            )?,
+            rank: Rank::default(),
+        };
         check_candidates(&rule, &format!("{path}.limits"))?;
         Ok((matcher, rule))
     }
@@ -193,19 +223,6 @@ impl Base {
             ));
         }
         Ok(hosts)
-    }
-
-    fn rule(
-        &self,
-        name: &str,
-        protection: Protection,
-        mode: Mode,
-        hold: Hold,
-        limits: Limits,
-        statuses: Statuses,
-    ) -> Rule {
-        let name = name.to_owned();
-        Rule { name, protection, mode, hold, limits, statuses, rank: Rank::default() }
     }
 
     /// The hosts of a rule: its own list, else (where it has a URL of its own) that URL's host, else the list

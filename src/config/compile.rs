@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::base::Base;
 use super::raw::RawConfig;
-use super::{ConfigError, Environment, Hold, Matcher, Plan, Rule};
+use super::{ConfigError, Environment, Hold, Matcher, PathTemplate, Plan, Rule};
 use super::{overlap, text};
 use crate::headers::is_override;
 
@@ -25,7 +25,7 @@ pub(super) fn plan(text: &[u8], environment: &dyn Environment) -> Result<Plan, C
                 "give each route its own",
             ));
         }
-        let compiled = base.route(route, &path)?;
+        let compiled = base.route(route, &path, environment)?;
         if compiled.1.hold == Hold::Body && raw.verified_header.is_some() {
             return Err(hold_without_header(&format!("{path}.hold")));
         }
@@ -37,6 +37,11 @@ pub(super) fn plan(text: &[u8], environment: &dyn Environment) -> Result<Plan, C
         return Err(hold_without_header("hold"));
     }
     overlap::rank(&mut routes, &mut default);
+    let templates: Arc<[PathTemplate]> =
+        routes.iter().filter_map(|(matcher, _)| matcher.template()).collect();
+    for rule in routes.iter_mut().map(|(_, rule)| rule).chain([&mut default]) {
+        rule.redaction.set_templates(&templates);
+    }
     // Asked of every request, so answered once.
     let needs_peer =
         routes.iter().map(|(_, rule)| rule).chain([&default]).any(|rule| rule.protection.needs_peer());

@@ -1,8 +1,8 @@
 //! Which requests a route takes: a path pattern, hosts and methods.
 
-use super::ConfigError;
 use super::hosts::compile_host_list;
 use super::raw::RawMatch;
+use super::{ConfigError, PathTemplate};
 use crate::path::{LoosePath, LoosePattern, is_ambiguous_path};
 
 /// A pattern over canonical paths (percent-decoded once).
@@ -13,7 +13,7 @@ pub enum PathPattern {
     /// This path and every path below it, whole segments only: `/a` takes `/a` and `/a/b`, not `/ab`.
     Prefix(Vec<u8>),
     /// A path of as many segments, where a variable (`None`) takes any segment that is not empty.
-    Template(Vec<Option<Vec<u8>>>),
+    Template(PathTemplate),
 }
 
 impl PathPattern {
@@ -113,6 +113,11 @@ impl Matcher {
     #[must_use]
     pub fn matches_method(&self, method: &[u8]) -> bool {
         self.methods.as_ref().is_none_or(|methods| methods.iter().any(|own| own.as_bytes() == method))
+    }
+
+    /// The segments of the template, where the path is one.
+    pub(super) fn template(&self) -> Option<PathTemplate> {
+        if let Some(PathPattern::Template(segments)) = &self.path { Some(segments.clone()) } else { None }
     }
 
     /// Whether every request with a proper path is this route's.

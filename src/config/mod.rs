@@ -17,6 +17,7 @@ mod params;
 mod plan;
 mod profile;
 mod raw;
+mod redaction;
 mod rule_parts;
 #[cfg(not(target_arch = "wasm32"))]
 mod schema;
@@ -38,6 +39,8 @@ pub use matcher::{Matcher, PathPattern};
 pub use params::{ParamShape, RequiredParam};
 pub use plan::{Plan, Protection, Rule, TwilioRule};
 pub use raw::{Hold, Mode};
+pub(crate) use redaction::fold_name;
+pub use redaction::{PathTemplate, RedactionPolicy, RewriteHeaders, SidAction};
 #[cfg(not(target_arch = "wasm32"))]
 pub use schema::json_schema;
 pub use secret::Secret;

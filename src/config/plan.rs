@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{
     Account, ConfigError, Environment, Hold, HostPolicy, KeyName, Limits, Matcher, Mode, PublicUrl,
-    RequiredParam, SendgridRule, SharedKey, Statuses,
+    RedactionPolicy, RequiredParam, SendgridRule, SharedKey, Statuses,
 };
 
 /// A configuration that passed every check.
@@ -91,6 +91,8 @@ pub struct Rule {
     pub limits: Limits,
     /// The HTTP status of each class of refusal.
     pub statuses: Statuses,
+    /// What access logs and traces may show of a request.
+    pub redaction: RedactionPolicy,
     pub(super) rank: Rank,
 }
 

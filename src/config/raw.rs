@@ -90,9 +90,9 @@ pub(super) struct RawConfig {
     #[serde(default, rename = "mint_keys")]
     #[cfg_attr(not(target_arch = "wasm32"), schemars(skip))]
     _mint_keys: Later,
-    #[serde(default, rename = "redaction")]
-    #[cfg_attr(not(target_arch = "wasm32"), schemars(skip))]
-    _redaction: Later,
+    /// What access logs and traces may show of requests, beyond the policy phi-default-v1.
+    #[serde(default, deserialize_with = "given_object")]
+    pub(super) redaction: Option<RawRedaction>,
     /// Whether the operator's log says what would have matched a refused signature.
     #[serde(default)]
     pub(super) explain: bool,
@@ -133,9 +133,8 @@ pub(super) struct RawRoute {
     #[serde(default, rename = "replay")]
     #[cfg_attr(not(target_arch = "wasm32"), schemars(skip))]
     _replay: Later,
-    #[serde(default, rename = "redaction")]
-    #[cfg_attr(not(target_arch = "wasm32"), schemars(skip))]
-    _redaction: Later,
+    #[serde(default, deserialize_with = "given_object")]
+    pub(super) redaction: Option<RawRedaction>,
 }
 
 #[derive(Deserialize)]
@@ -299,6 +298,34 @@ pub(super) struct RawStatuses {
     pub(super) method: Option<u16>,
     #[serde(default, deserialize_with = "given")]
     pub(super) undecidable: Option<u16>,
+}
+
+/// Redaction as written at one level; what is absent there comes from the level above.
+#[derive(Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRedaction {
+    /// Parameters whose values are shown where they pass the guard.
+    #[serde(default, deserialize_with = "given")]
+    pub(super) allow_params: Option<Vec<String>>,
+    /// Parameters that are left out, name and value.
+    #[serde(default, deserialize_with = "given")]
+    pub(super) drop_params: Option<Vec<String>>,
+    /// Path segments that are steps of a flow, so that what follows is none of a person's identifiers.
+    #[serde(default, deserialize_with = "given")]
+    pub(super) route_words: Option<Vec<String>>,
+    /// Words of path segments after which people are named.
+    #[serde(default, deserialize_with = "given")]
+    pub(super) sensitive_nouns: Option<Vec<String>>,
+    /// What becomes of SIDs of events, but for the account's own; default: keep.
+    #[serde(default, deserialize_with = "given_word")]
+    pub(super) sid_action: Option<super::SidAction>,
+    /// The key of pseudonyms, 32 bytes or more; without it, what would be a pseudonym is masked.
+    #[serde(default, deserialize_with = "given_object")]
+    pub(super) hash_key: Option<RawSecret>,
+    /// Whose user-agent, x-request-id and referer are replaced; default: protected.
+    #[serde(default, deserialize_with = "given_word")]
+    pub(super) rewrite_headers: Option<super::RewriteHeaders>,
 }
 
 /// A key of a later version. Its presence is an error, whatever its value: a setting that has no effect would

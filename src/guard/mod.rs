@@ -3,9 +3,11 @@
 //! What may go upstream is a [`Disposition`]. There are three, and only [`Disposition::Verified`] carries the proof that
 //! the signature module alone can make.
 
+mod log_view;
 mod report;
 mod transaction;
 
+pub use log_view::LogView;
 pub use report::{Refusal, Report, client_request_id, verified_header_value};
 pub use transaction::Transaction;
 

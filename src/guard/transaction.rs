@@ -35,9 +35,14 @@ enum State {
 }
 
 impl Transaction {
-    /// Judges a head.
+    /// Finds the rule of a head, and judges by it.
     pub fn begin(plan: &Plan, head: &RequestHead<'_>) -> (Self, Step) {
-        let Selection { rule, gate } = route::select(plan, head);
+        Self::under(route::select(plan, head), plan, head)
+    }
+
+    /// Judges a head by the rule that was found for it.
+    pub fn under(selection: Selection<'_>, plan: &Plan, head: &RequestHead<'_>) -> (Self, Step) {
+        let Selection { rule, gate } = selection;
         // Where the gate is only observed, a rule that demands something still gets it.
         let gate =
             gate.filter(|gate| gate.mode == Mode::Enforce || matches!(rule.protection, Protection::None));

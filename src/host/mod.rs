@@ -10,4 +10,5 @@ mod ecdsa;
 mod held;
 mod root;
 mod shared;
+mod shown;
 mod stream;

@@ -11,12 +11,14 @@ use uuid::Uuid;
 use super::abi::{self, HostError, Map};
 use super::held::Held;
 use super::shared::{Shared, random_request_id};
+use super::shown::{show_report, show_unjudged, show_view};
 use crate::config::{Hold, Mode, Plan};
 use crate::guard::{
-    Disposition, Refusal, Report, Step, Transaction, client_request_id, verified_header_value,
+    Disposition, LogView, Refusal, Report, Step, Transaction, client_request_id, verified_header_value,
 };
 use crate::headers::is_unwanted;
 use crate::request::RequestHead;
+use crate::route;
 use crate::signature::Refused;
 use crate::signature::explain::Hint;
 
@@ -93,6 +95,12 @@ impl HttpContext for HttpStream {
             stream.apply(step)
         })
     }
+
+    fn on_log(&mut self) {
+        if let (None, Some(plan)) = (&self.stream, &self.plan) {
+            show_unjudged(plan);
+        }
+    }
 }
 
 impl Drop for HttpStream {
@@ -106,30 +114,36 @@ pub(super) struct Stream {
     transaction: Transaction,
     plan: Arc<Plan>,
     shared: Rc<Shared>,
-    client_request_id: Option<Uuid>,
+    request_id: Option<Uuid>,
 }
 
 impl Stream {
-    /// Reads the head, removes what must not go upstream, and judges.
+    /// Reads the head, shows what may be seen of it, removes what must not go upstream, and judges.
     fn begin(plan: Arc<Plan>, shared: Rc<Shared>, end_of_stream: bool) -> (Self, Step) {
         let peer = if plan.needs_peer() { abi::direct_peer().ok() } else { None };
         let headers = Map::Headers.fields();
         let pairs = headers.as_ref().ok().and_then(abi::HeaderMap::pairs);
         let Some(pairs) = pairs else {
+            // The request is refused whether or not this can be shown.
+            let _ = show_view(&LogView::unreadable());
             let (transaction, step) = Transaction::unreadable(&plan);
-            return (Self { transaction, plan, shared, client_request_id: None }, step);
+            return (Self { transaction, plan, shared, request_id: None }, step);
         };
         let unwanted = |name: &[u8]| is_unwanted(name, plan.verified_header());
         let mut head = RequestHead::read(pairs, end_of_stream, unwanted);
         head.peer = peer.as_deref();
         head.host_delivers_bodies = shared.bodies_follow_held_heads.get();
+        let selection = route::select(&plan, &head);
+        let view = LogView::of(selection.rule, &head, random_request_id);
+        // First of all: whatever happens later, the log has its line.
+        let is_shown = show_view(&view).is_ok();
         let is_clean = head.unwanted.iter().all(|name| Map::Headers.remove(name).is_ok());
-        let (mut transaction, mut step) = Transaction::begin(&plan, &head);
-        if !is_clean {
+        let (mut transaction, mut step) = Transaction::under(selection, &plan, &head);
+        if !is_shown || !is_clean {
             step = transaction.host_failed();
         }
-        let client_request_id = client_request_id(&head);
-        (Self { transaction, plan, shared, client_request_id }, step)
+        let request_id = view.request_id.or_else(|| client_request_id(&head));
+        (Self { transaction, plan, shared, request_id }, step)
     }
 
     fn clean_trailers(&self) -> Result<(), HostError> {
@@ -182,7 +196,7 @@ impl Stream {
         {
             abi::replace_request_header(self.plan.verified_header(), &verified_header_value(rule, verified))?;
         }
-        set_filter_state(&report)?;
+        show_report(&report)?;
         self.shared.counters.count(rule, &report);
         if let Disposition::ObservedReject(refused) = disposition {
             self.shared.log(&report, self.request_id(), self.explanation(refused));
@@ -195,7 +209,7 @@ impl Stream {
         let report = Report::of_refusal(rule, refused);
         let request_id = self.request_id();
         // The request is refused whether or not the filter state can say so.
-        let _ = set_filter_state(&report);
+        let _ = show_report(&report);
         self.shared.counters.count(rule, &report);
         self.shared.log(&report, request_id, self.explanation(refused));
         let refusal = Refusal::new(rule, refused.reject, self.transaction.allowed_methods(), request_id);
@@ -210,23 +224,6 @@ impl Stream {
     }
 
     fn request_id(&self) -> Uuid {
-        self.client_request_id.unwrap_or_else(random_request_id)
+        self.request_id.unwrap_or_else(random_request_id)
     }
-}
-
-/// Sets `wasm.twilio_guard.*`, for access logs and for filters behind this one.
-fn set_filter_state(report: &Report<'_>) -> Result<(), HostError> {
-    abi::set_filter_state("twilio_guard.verdict", report.outcome)?;
-    abi::set_filter_state("twilio_guard.route", report.route)?;
-    if report.reason.is_some() {
-        abi::set_filter_state("twilio_guard.reason", report.reason_code())?;
-    }
-    if let Some(verified) = report.verified {
-        abi::set_filter_state("twilio_guard.scheme", verified.scheme().as_str())?;
-        abi::set_filter_state("twilio_guard.key", verified.key().as_str())?;
-        if let Some(sid) = verified.account_sid() {
-            abi::set_filter_state("twilio_guard.account", sid)?;
-        }
-    }
-    Ok(())
 }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use twilio_guard::config::{Hold, HostPolicy, Limits, Mode, Plan, Protection, Statuses, TwilioRule};
+use twilio_guard::config::{
+    Hold, HostPolicy, Limits, Mode, Plan, Protection, RewriteHeaders, SidAction, Statuses, TwilioRule,
+};
 
 use super::core_support::{PUBLIC_KEY, parse_text};
 use super::{assert_edit_refused, base, edit, refusal, without};
@@ -70,7 +72,7 @@ fn the_second_block_is_refused_until_its_later_keys_are_gone() {
     let (mut config, _) = strip_later_keys(first);
     config.as_object_mut().unwrap().extend(second.as_object().unwrap().clone());
     let (_, later) = strip_later_keys(config);
-    assert_eq!(later, ["mint_keys", "redaction", "replay"]);
+    assert_eq!(later, ["mint_keys", "replay"]);
 }
 
 #[test]
@@ -112,6 +114,12 @@ fn the_second_block_is_what_holds_without_it() {
         }
         assert_eq!(twilio(&plan, 0).hosts, HostPolicy::List(vec![b"hooks.example.org".to_vec()]), "{name}");
         assert_eq!(plan.verified_header(), "x-twilio-guard", "{name}");
+        let redaction = &plan.default_rule().redaction;
+        assert_eq!(
+            (redaction.sid_action(), redaction.rewrite_headers()),
+            (SidAction::Keep, RewriteHeaders::Protected),
+            "{name}"
+        );
     }
 }
 
@@ -124,11 +132,11 @@ fn inline_secrets_are_refused_by_default() {
 #[test]
 fn each_key_of_a_later_version_is_refused_alone_whatever_its_value() {
     let (_, second) = blocks();
-    let top = ["replay", "mint_keys", "redaction", "egress"];
+    let top = ["replay", "mint_keys", "egress"];
     let cases = top
         .map(|key| (key.to_owned(), format!("/{key}")))
         .into_iter()
-        .chain(["replay", "redaction"].map(|key| (format!("routes[0].{key}"), format!("/routes/0/{key}"))));
+        .chain([("routes[0].replay".to_owned(), "/routes/0/replay".to_owned())]);
     for (path, pointer) in cases {
         let documented = second.get(path.rsplit('.').next().unwrap_or_default());
         let values = [json!(null), json!(false), json!({}), json!([]), json!(1), json!("x")];

@@ -61,6 +61,7 @@ fn full() -> Value {
                 "hold": "headers",
                 "limits": {"max_body": 1000, "body_timeout": "5s"},
                 "statuses": {"denied": 404},
+                "redaction": {"allow_params": [], "sid_action": "mask"},
             },
             {"name": "public", "match": {"path_prefix": "/public"}, "verify": "none"},
             {"name": "status", "match": {"path_template": "/calls/{sid}"}, "verify": "deny"},
@@ -81,6 +82,11 @@ fn full() -> Value {
         ],
         "sendgrid_keys": [{"env": "SENDGRID_KEY", "label": "events"}],
         "explain": false,
+        "redaction": {
+            "allow_params": ["StepName"], "drop_params": ["note"], "route_words": ["intake"],
+            "sensitive_nouns": ["ward"], "sid_action": "hash", "rewrite_headers": "all",
+            "hash_key": {"value": "0123456789abcdef0123456789abcdef"},
+        },
         "allow_inline_secrets": true,
     })
 }

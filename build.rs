@@ -1,0 +1,81 @@
+//! Turns `data/twilio-params.csv` into the static tables of `src/redact/dictionary.rs`.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::{env, fs};
+
+const SOURCE: &str = "data/twilio-params.csv";
+
+/// Names that stand for themselves, stems that a number follows, stems that anything follows.
+#[derive(Default)]
+struct Tables {
+    exact: BTreeMap<String, String>,
+    numbered: BTreeMap<String, String>,
+    prefixes: BTreeMap<String, String>,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed={SOURCE}");
+    let mut tables = Tables::default();
+    for (row, record) in csv::Reader::from_path(SOURCE)?.records().enumerate() {
+        let record = record?;
+        let (Some(name), Some(may_carry), Some(action)) = (record.get(0), record.get(2), record.get(3))
+        else {
+            return Err(format!("{SOURCE}: row {row} is too short").into());
+        };
+        let (table, stem) = match (name.strip_suffix("{N}"), name.strip_suffix('*')) {
+            (Some(stem), _) => (&mut tables.numbered, stem),
+            (None, Some(stem)) => (&mut tables.prefixes, stem),
+            (None, None) => (&mut tables.exact, name),
+        };
+        let key = fold(stem);
+        let action =
+            action_of(action, may_carry).ok_or_else(|| format!("{SOURCE}: {name}: unknown action"))?;
+        if key.is_empty() || table.insert(key, action.to_owned()).is_some() {
+            return Err(format!("{SOURCE}: {name}: empty, or twice when folded").into());
+        }
+    }
+    let out = Path::new(&env::var("OUT_DIR")?).join("dictionary.rs");
+    let mut text = String::new();
+    write_table(&mut text, "EXACT", tables.exact.iter())?;
+    write_table(&mut text, "NUMBERED", tables.numbered.iter())?;
+    // The longest stem is the most telling one.
+    let mut prefixes: Vec<_> = tables.prefixes.iter().collect();
+    prefixes.sort_by_key(|(stem, _)| std::cmp::Reverse(stem.len()));
+    write_table(&mut text, "PREFIXES", prefixes.into_iter())?;
+    fs::write(out, text)?;
+    Ok(())
+}
+
+/// The form in which names are looked up (spec phi-redaction, section 4.3).
+fn fold(name: &str) -> String {
+    name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+}
+
+/// The action, with the class of its pseudonym (spec phi-redaction, section 2).
+fn action_of(action: &str, may_carry: &str) -> Option<&'static str> {
+    let is_address = may_carry.split("; ").any(|class| matches!(class, "phone" | "fax" | "email"));
+    match action {
+        "keep" => Some("Action::Keep"),
+        "mask" => Some("Action::Mask"),
+        "drop" => Some("Action::Drop"),
+        "hash" if is_address => Some("Action::Hash(Class::Address)"),
+        "hash" => Some("Action::Hash(Class::Id)"),
+        _ => None,
+    }
+}
+
+fn write_table<'a>(
+    text: &mut String,
+    name: &str,
+    rows: impl ExactSizeIterator<Item = (&'a String, &'a String)>,
+) -> std::fmt::Result {
+    writeln!(text, "static {name}: [(&str, Action); {}] = [", rows.len())?;
+    for (key, action) in rows {
+        writeln!(text, "    ({key:?}, {action}),")?;
+    }
+    writeln!(text, "];")
+}
