@@ -6,6 +6,7 @@ mod answers;
 mod hold_body;
 mod instances;
 mod log_lines;
+mod log_view;
 mod observe;
 mod parallel;
 mod params;

@@ -1,11 +1,15 @@
 //! What Envoy's access log says of a request: the only report on it that comes neither from the client nor from the
 //! filter's own log.
 
-/// The log line of the tests and of the demo: `key=value` fields, no path and no query (they carry personal data).
+/// The log line of the tests: `key=value` fields. `path` is what the filter shows of the target, `shown` what Envoy's default
+/// format prints of it, and likewise for `agent` and `shown_agent`.
 pub const FORMAT: &str = "method=%REQ(:METHOD)% status=%RESPONSE_CODE% details=%RESPONSE_CODE_DETAILS% \
 flags=%RESPONSE_FLAGS% verdict=%FILTER_STATE(wasm.twilio_guard.verdict:PLAIN)% \
 reason=%FILTER_STATE(wasm.twilio_guard.reason:PLAIN)% route=%FILTER_STATE(wasm.twilio_guard.route:PLAIN)% \
-key=%FILTER_STATE(wasm.twilio_guard.key:PLAIN)% upstream=%UPSTREAM_HOST% id=%REQ(X-REQUEST-ID)%\n";
+key=%FILTER_STATE(wasm.twilio_guard.key:PLAIN)% upstream=%UPSTREAM_HOST% id=%REQ(X-REQUEST-ID)% \
+path=%FILTER_STATE(wasm.twilio_guard.path:PLAIN)% shown=%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% \
+agent=%FILTER_STATE(wasm.twilio_guard.user_agent:PLAIN)% shown_agent=%REQ(USER-AGENT)% \
+referer=%FILTER_STATE(wasm.twilio_guard.referer:PLAIN)% shown_referer=%REQ(REFERER)%\n";
 
 /// One line of the access log.
 #[derive(Clone, Debug, PartialEq, Eq)]
