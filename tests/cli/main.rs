@@ -12,6 +12,7 @@ mod support;
 
 mod check;
 mod docs;
+mod leaks;
 mod secrets;
 mod sign;
 mod verify;

@@ -35,6 +35,12 @@ pub(crate) struct CheckArgs {
     /// Take secrets from the real environment: an absent variable is an error, and keys are checked
     #[arg(long)]
     pub(crate) env: bool,
+    /// List every log, span and copy that would still print data of requests as they were sent
+    #[arg(long, conflicts_with = "env")]
+    pub(crate) leaks: bool,
+    /// A header that is free of personal data and may be printed; repeatable
+    #[arg(long = "allow-header", value_name = "NAME", requires = "leaks")]
+    pub(crate) allowed_headers: Vec<String>,
     /// Exit with 1 for warnings too
     #[arg(long)]
     pub(crate) deny_warnings: bool,
