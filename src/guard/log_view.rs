@@ -19,20 +19,24 @@ pub struct LogView {
     pub headers: Vec<(&'static str, Option<String>)>,
     /// The request id that replaces the client's, where that one may not be seen.
     pub request_id: Option<Uuid>,
+    /// The request id that may be seen: the client's, the proxy's, or the new one.
+    pub shown_request_id: Option<String>,
 }
 
 /// The header that Envoy's and Istio's default formats print in place of `:path`.
 const ORIGINAL_PATH: &str = "x-envoy-original-path";
 
 impl LogView {
-    /// What may be seen of a request under its rule. `new_request_id` is asked for an id where the client's may not be seen.
+    /// What may be seen of a request under its rule. `new_request_id` is asked for an id where the client's may not be seen; it
+    /// has none where the header can no longer be changed.
     #[must_use]
-    pub fn of(rule: &Rule, head: &RequestHead<'_>, new_request_id: impl FnOnce() -> Uuid) -> Self {
+    pub fn of(rule: &Rule, head: &RequestHead<'_>, new_request_id: impl FnOnce() -> Option<Uuid>) -> Self {
         let path = (!head.target.is_empty()).then(|| rule.redaction.target(head.target));
         let user_agent = shown_user_agent(head.user_agent);
         let referer = origin_of(head.referer);
         let mut headers = vec![(ORIGINAL_PATH, path.clone())];
         let mut request_id = None;
+        let own_request_id = shown_request_id(head.request_id);
         if rewrites_headers(rule) {
             if head.user_agent.is_present() && user_agent.is_none() {
                 headers.push(("user-agent", Some(REDACTED.to_owned())));
@@ -40,10 +44,9 @@ impl LogView {
             if head.referer.is_present() {
                 headers.push(("referer", referer.clone()));
             }
-            if head.request_id.is_present() && shown_request_id(head.request_id).is_none() {
-                let id = new_request_id();
-                headers.push(("x-request-id", Some(id.to_string())));
-                request_id = Some(id);
+            if head.request_id.is_present() && own_request_id.is_none() {
+                request_id = new_request_id();
+                headers.extend(request_id.map(|id| ("x-request-id", Some(id.to_string()))));
             }
         }
         let user_agent = match (user_agent, head.user_agent) {
@@ -51,7 +54,9 @@ impl LogView {
             (None, Occurs::Absent) => None,
             (None, _) => Some(REDACTED.to_owned()),
         };
-        Self { path, user_agent, referer, headers, request_id }
+        let shown_request_id =
+            own_request_id.map(str::to_owned).or_else(|| request_id.map(|id| id.to_string()));
+        Self { path, user_agent, referer, headers, request_id, shown_request_id }
     }
 
     /// What may be seen of a request that could not be read: nothing.

@@ -6,8 +6,8 @@ use crate::guard::{LogView, Report};
 use crate::request::RequestHead;
 use crate::route;
 
-/// Shows what may be seen of a request: `wasm.twilio_guard.{path,user_agent,referer}`, and the headers that the default formats
-/// print.
+/// Shows what may be seen of a request: `wasm.twilio_guard.{path,user_agent,referer,request_id}`, and the headers that the
+/// default formats print.
 pub(super) fn show_view(view: &LogView) -> Result<(), HostError> {
     show_state(view)?;
     for (name, value) in &view.headers {
@@ -27,12 +27,17 @@ pub(super) fn show_unjudged(plan: &Plan) {
     let head = RequestHead::read(pairs, true, |_| false);
     let rule = route::select(plan, &head).rule;
     // The log is written whatever becomes of this.
-    let _ = show_state(&LogView::of(rule, &head, uuid::Uuid::nil));
+    let _ = show_state(&LogView::of(rule, &head, || None));
     let _ = abi::set_filter_state("twilio_guard.verdict", "unjudged");
 }
 
 fn show_state(view: &LogView) -> Result<(), HostError> {
-    let values = [("path", &view.path), ("user_agent", &view.user_agent), ("referer", &view.referer)];
+    let values = [
+        ("path", &view.path),
+        ("user_agent", &view.user_agent),
+        ("referer", &view.referer),
+        ("request_id", &view.shown_request_id),
+    ];
     for (name, value) in values {
         if let Some(value) = value {
             abi::set_filter_state(&format!("twilio_guard.{name}"), value)?;

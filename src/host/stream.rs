@@ -134,7 +134,7 @@ impl Stream {
         head.peer = peer.as_deref();
         head.host_delivers_bodies = shared.bodies_follow_held_heads.get();
         let selection = route::select(&plan, &head);
-        let view = LogView::of(selection.rule, &head, random_request_id);
+        let view = LogView::of(selection.rule, &head, || Some(random_request_id()));
         // First of all: whatever happens later, the log has its line.
         let is_shown = show_view(&view).is_ok();
         let is_clean = head.unwanted.iter().all(|name| Map::Headers.remove(name).is_ok());

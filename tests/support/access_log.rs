@@ -9,7 +9,8 @@ reason=%FILTER_STATE(wasm.twilio_guard.reason:PLAIN)% route=%FILTER_STATE(wasm.t
 key=%FILTER_STATE(wasm.twilio_guard.key:PLAIN)% upstream=%UPSTREAM_HOST% id=%REQ(X-REQUEST-ID)% \
 path=%FILTER_STATE(wasm.twilio_guard.path:PLAIN)% shown=%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% \
 agent=%FILTER_STATE(wasm.twilio_guard.user_agent:PLAIN)% shown_agent=%REQ(USER-AGENT)% \
-referer=%FILTER_STATE(wasm.twilio_guard.referer:PLAIN)% shown_referer=%REQ(REFERER)%\n";
+referer=%FILTER_STATE(wasm.twilio_guard.referer:PLAIN)% shown_referer=%REQ(REFERER)% \
+request_id=%FILTER_STATE(wasm.twilio_guard.request_id:PLAIN)%\n";
 
 /// One line of the access log.
 #[derive(Clone, Debug, PartialEq, Eq)]

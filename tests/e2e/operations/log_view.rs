@@ -119,6 +119,8 @@ async fn headers_that_the_default_format_prints_are_rewritten_where_the_policy_s
                     // Filter state never shows more than the policy, whatever becomes of the header.
                     assert_eq!(Some(line.field("agent")), agent, "{what}");
                     assert_eq!(line.field("referer"), referer.unwrap_or("-"), "{what}");
+                    let shown_state = if rewritten { line.field("id") } else { id.unwrap_or("-") };
+                    assert_eq!(line.field("request_id"), shown_state, "{what}");
                     if rewritten {
                         assert_eq!(Some(line.field("shown_agent")), agent, "{what}");
                         assert_eq!(line.field("shown_referer"), referer.unwrap_or("-"), "{what}");
@@ -156,7 +158,12 @@ async fn a_replaced_request_id_is_the_one_that_the_caller_is_told() -> Result<()
 async fn requests_that_never_reach_the_filter_are_shown_in_the_log_phase() -> Result<()> {
     let guarded = guarded("protected").await?;
     for (what, head, details, shown) in [
-        ("no host", format!("GET {TARGET} HTTP/1.1\r\n\r\n"), "missing_host_header", SHOWN),
+        (
+            "no host",
+            format!("GET {TARGET} HTTP/1.1\r\nx-request-id: jane-roe\r\n\r\n"),
+            "missing_host_header",
+            SHOWN,
+        ),
         (
             "a fragment",
             "GET /sms?Body=pain#jane HTTP/1.1\r\nhost: hooks.example.org\r\n\r\n".to_owned(),
@@ -171,7 +178,7 @@ async fn requests_that_never_reach_the_filter_are_shown_in_the_log_phase() -> Re
         let line = guarded.envoy.wait_for_access_log(lines + 1).await?.remove(lines);
         assert_eq!(response.status, 400, "{what}");
         assert_eq!((line.details(), line.field("path")), (details, shown), "{what}");
-        assert_eq!(line.field("verdict"), "unjudged", "{what}");
+        assert_eq!((line.field("verdict"), line.field("request_id")), ("unjudged", "-"), "{what}");
     }
     assert_vm_alive(&guarded.envoy).await
 }
