@@ -17,6 +17,10 @@ pub(super) fn write(policy: &Policy, piece: &[u8], plus: Plus, out: &mut String)
     let raw_name = halves.next().unwrap_or_default();
     let decoded = decode(raw_name, plus);
     let name = Name::of(policy, &decoded);
+    // Drops come first: where only the stem of a name is known, what follows it could be anything.
+    if name.action == Some(Action::Drop) {
+        return;
+    }
     let Some(raw_value) = halves.next() else {
         match (name.action, &name.display) {
             (Some(_), display) => out.push_str(display.unwrap_or(REDACTED)),
@@ -25,9 +29,6 @@ pub(super) fn write(policy: &Policy, piece: &[u8], plus: Plus, out: &mut String)
         }
         return;
     };
-    if name.action == Some(Action::Drop) {
-        return;
-    }
     out.push_str(name.display.unwrap_or(REDACTED));
     out.push('=');
     if raw_value.is_empty() {

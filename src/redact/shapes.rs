@@ -92,12 +92,11 @@ pub(super) fn has_vin(text: &[u8]) -> bool {
             .zip(WEIGHTS)
             .try_fold(0, |sum, (b, weight)| Some(sum + vin_value(b.to_ascii_uppercase())? * weight));
         let check = window.get(8).map(u8::to_ascii_uppercase);
-        digits(window) > 0
-            && match (sum.map(|sum| sum % 11), check) {
-                (Some(10), Some(b'X')) => true,
-                (Some(rest), Some(digit)) => digit.is_ascii_digit() && u32::from(digit - b'0') == rest,
-                _ => false,
-            }
+        match (sum.map(|sum| sum % 11), check) {
+            (Some(10), Some(b'X')) => true,
+            (Some(rest), Some(digit)) => digit.is_ascii_digit() && u32::from(digit - b'0') == rest,
+            _ => false,
+        }
     })
 }
 

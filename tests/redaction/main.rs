@@ -15,6 +15,7 @@ mod core_support;
 mod cases;
 mod configured;
 mod properties;
+mod spec;
 
 use core_support::{URL, parse_text};
 use serde_json::{Value, json};
