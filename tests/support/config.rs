@@ -3,6 +3,7 @@
 //! [`EnvoyConfig::new`] is a plain reverse proxy: the control without the module. Tests add [`WasmFilter`]s and turn
 //! what they need; what no method covers is changed in the JSON itself ([`Listener::edit`], [`EnvoyConfig::edit`]).
 
+use super::Result;
 pub use super::listener::{Listener, WasmFilter};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -176,4 +177,10 @@ fn cluster(name: &str, endpoint: SocketAddr) -> Value {
 /// A socket address as Envoy writes it.
 pub fn address(address: SocketAddr) -> Value {
     json!({"socket_address": {"address": address.ip().to_string(), "port_value": address.port()}})
+}
+
+/// Replaces what a configuration has at this JSON pointer; that there is nothing is an error.
+pub fn replace(bootstrap: &mut Value, pointer: &str, value: Value) -> Result<()> {
+    *bootstrap.pointer_mut(pointer).ok_or_else(|| format!("the configuration has no {pointer}"))? = value;
+    Ok(())
 }

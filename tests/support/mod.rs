@@ -33,6 +33,7 @@ pub mod raw;
 pub mod scenarios;
 pub mod sendgrid;
 pub mod sign;
+pub mod tls;
 pub mod upstream;
 
 use std::time::Duration;

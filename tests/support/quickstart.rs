@@ -1,7 +1,7 @@
 //! `envoy/quickstart.yaml` as the demo and the tests run it: the file itself, with only addresses and the module's
 //! path replaced.
 
-use super::config::address;
+use super::config::{address, replace};
 use super::{Result, project_root};
 use serde_json::Value;
 use std::net::SocketAddr;
@@ -36,7 +36,7 @@ pub fn bootstrap(addresses: Addresses, module: &Path) -> Result<Value> {
         ),
     ];
     for (pointer, value) in replacements {
-        *bootstrap.pointer_mut(pointer).ok_or_else(|| format!("quickstart.yaml has no {pointer}"))? = value;
+        replace(&mut bootstrap, pointer, value)?;
     }
     Ok(bootstrap)
 }

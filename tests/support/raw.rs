@@ -12,8 +12,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
 /// A connection on which the test writes bytes.
-pub struct RawConnection {
-    stream: TcpStream,
+pub struct RawConnection<S = TcpStream> {
+    stream: S,
 }
 
 impl RawConnection {
@@ -22,7 +22,14 @@ impl RawConnection {
         let stream = TcpStream::connect(address).await?;
         // Each write is to leave as a packet of its own.
         stream.set_nodelay(true)?;
-        Ok(Self { stream })
+        Ok(Self::over(stream))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> RawConnection<S> {
+    /// Writes over any stream of bytes, such as TLS.
+    pub fn over(stream: S) -> Self {
+        Self { stream }
     }
 
     /// Writes bytes.
@@ -145,13 +152,13 @@ fn push_fields(bytes: &mut Vec<u8>, fields: &Fields) {
 
 /// The connection as hyper sees it while it reads the response: what it writes (a stand-in for the request that was
 /// written by hand) is dropped, and what it reads is held back until then, since a response must not come first.
-struct ResponseOnly {
-    stream: TcpStream,
+struct ResponseOnly<S> {
+    stream: S,
     asked: bool,
     waiting: Option<Waker>,
 }
 
-impl AsyncRead for ResponseOnly {
+impl<S: AsyncRead + Unpin> AsyncRead for ResponseOnly<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -165,7 +172,7 @@ impl AsyncRead for ResponseOnly {
     }
 }
 
-impl AsyncWrite for ResponseOnly {
+impl<S: AsyncWrite + Unpin> AsyncWrite for ResponseOnly<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,

@@ -1,5 +1,6 @@
 //! The application behind the proxy: an HTTP/1.1 echo server that remembers everything it was sent, to the byte.
 
+use super::tls::Identity;
 use super::{Result, eventually};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -13,9 +14,10 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
 
 /// A request as it arrived.
 #[derive(Clone, Debug)]
@@ -99,10 +101,19 @@ impl Upstream {
 
     /// Starts at an address, such as that of an upstream that was stopped.
     pub async fn start_at(address: SocketAddr) -> Result<Self> {
+        Self::listen(address, None).await
+    }
+
+    /// Starts on a free port and speaks TLS with this certificate. Bytes are counted after decryption.
+    pub async fn start_tls(identity: &Identity) -> Result<Self> {
+        Self::listen(SocketAddr::from(([127, 0, 0, 1], 0)), Some(identity.acceptor()?)).await
+    }
+
+    async fn listen(address: SocketAddr, tls: Option<TlsAcceptor>) -> Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let seen = Arc::new(Seen::default());
-        let server = tokio::spawn(accept(listener, Arc::clone(&seen)));
+        let server = tokio::spawn(accept(listener, tls, Arc::clone(&seen)));
         Ok(Self { address, seen, server })
     }
 
@@ -169,22 +180,27 @@ impl Seen {
     }
 }
 
-async fn accept(listener: TcpListener, seen: Arc<Seen>) {
+async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, seen: Arc<Seen>) {
     // Connections belong to the server: aborting it drops this set, and the set its tasks.
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         *lock(&seen.connections) += 1;
-        let seen = Arc::clone(&seen);
+        let (tls, seen) = (tls.clone(), Arc::clone(&seen));
         connections.spawn(async move {
-            let stream = TokioIo::new(Recording { stream, seen: Arc::clone(&seen) });
-            let service = service_fn(move |request| answer(request, Arc::clone(&seen)));
-            // An error here is a broken connection, which the other side sees as well.
-            let _ = hyper::server::conn::http1::Builder::new()
-                .serve_connection(stream, service)
-                .with_upgrades()
-                .await;
+            // An error here is a broken handshake or connection, which the other side sees as well.
+            match tls {
+                None => serve(stream, seen).await,
+                Some(tls) => serve(tls.accept(stream).await?, seen).await,
+            }
         });
     }
+}
+
+async fn serve(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, seen: Arc<Seen>) -> Result<()> {
+    let stream = TokioIo::new(Recording { stream, seen: Arc::clone(&seen) });
+    let service = service_fn(move |request| answer(request, Arc::clone(&seen)));
+    let connection = hyper::server::conn::http1::Builder::new().serve_connection(stream, service);
+    Ok(connection.with_upgrades().await?)
 }
 
 async fn answer(
@@ -279,12 +295,12 @@ fn open_tunnel(
 }
 
 /// A connection that keeps every byte it reads.
-struct Recording {
-    stream: TcpStream,
+struct Recording<S> {
+    stream: S,
     seen: Arc<Seen>,
 }
 
-impl AsyncRead for Recording {
+impl<S: AsyncRead + Unpin> AsyncRead for Recording<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -299,7 +315,7 @@ impl AsyncRead for Recording {
     }
 }
 
-impl AsyncWrite for Recording {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Recording<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

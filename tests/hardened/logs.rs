@@ -1,0 +1,1 @@
+//! What the log formats and the spans print of a request.

@@ -1,0 +1,191 @@
+//! What is let through, what is refused, and the headers of every answer.
+
+use serde_json::json;
+
+use super::shipped::{GATEWAY, Hardened, MANAGER, Setup};
+use crate::support::client::{self, Protocol};
+use crate::support::http::{Request, Response};
+use crate::support::raw::RawConnection;
+use crate::support::sign::{SIGNATURE, Twilio};
+use crate::support::tls::TlsClient;
+use crate::support::upstream::Behaviour;
+use crate::support::{Result, binary, scenarios};
+
+#[tokio::test]
+async fn genuine_webhooks_pass_and_nothing_else() -> Result<()> {
+    let hardened = Hardened::start().await?;
+    let twilio = Twilio::new(scenarios::TOKEN);
+    let call = format!(
+        "/calls/7/status?CallSid=CA00000000000000000000000000000001&AccountSid={}&CallStatus=completed&SequenceNumber=3&Timestamp=Sun%2C%2022%20Nov%202026%2010%3A00%3A00%20%2B0000",
+        scenarios::ACCOUNT
+    );
+    let genuine = [
+        ("message", scenarios::message()),
+        ("call status", twilio.get(&call)),
+        ("event", twilio.json("/events", "[]")),
+        ("media stream", twilio.websocket("/media")),
+    ];
+    let message = scenarios::message();
+    let forged = [
+        ("unsigned", message.clone().without(SIGNATURE), 401),
+        ("other body", message.clone().body("Body=forged"), 401),
+        ("other host", message.clone().authority("elsewhere.example"), 403),
+        ("unnamed path", twilio.get("/else"), 403),
+        ("path with dots", twilio.form("/calls/../sms", &scenarios::MESSAGE), 403),
+    ];
+    for protocol in Protocol::BOTH {
+        for (what, request) in &genuine {
+            let response = hardened.send(protocol, request).await?;
+            assert!(response.accepted() || response.status == 200, "{what}, {protocol:?}: {response:?}");
+        }
+        let received = hardened.upstream.count();
+        for (what, request, status) in &forged {
+            let response = hardened.send(protocol, request).await?;
+            assert_eq!(response.status, *status, "{what}, {protocol:?}");
+        }
+        assert_eq!(hardened.upstream.count(), received, "a forged request arrived");
+    }
+    assert_eq!(hardened.upstream.count(), 2 * genuine.len());
+    Ok(())
+}
+
+/// Answers of the application, of the filter, of the router, and of Envoy before any filter.
+#[tokio::test]
+async fn every_answer_carries_hsts_once() -> Result<()> {
+    let hardened = Hardened::start().await?;
+    let message = scenarios::message();
+    hardened.upstream.script("/sms/status", Behaviour::Reset);
+    let status = Twilio::new(scenarios::TOKEN).form(
+        "/sms/status",
+        &[
+            ("AccountSid", scenarios::ACCOUNT),
+            ("MessageSid", scenarios::MESSAGE[0].1),
+            ("MessageStatus", "sent"),
+        ],
+    );
+    for (what, request, expected) in [
+        ("the application's", message.clone(), 200),
+        ("the filter's", message.clone().without(SIGNATURE), 401),
+        ("the router's", status, 503),
+    ] {
+        for protocol in Protocol::BOTH {
+            let response = hardened.send(protocol, &request).await?;
+            assert_headers(what, &response, expected);
+        }
+    }
+    let long = format!("GET /sms?{} HTTP/1.1\r\nHost: hooks.example.org\r\n\r\n", "a".repeat(50_000));
+    for (what, head, expected) in [
+        ("no host", "GET /sms HTTP/1.1\r\n\r\n", 400),
+        ("underscore", "GET /sms HTTP/1.1\r\nHost: hooks.example.org\r\nx_twilio_guard: 1\r\n\r\n", 400),
+        ("a long target", &long, 431),
+    ] {
+        assert_headers(what, &raw(&hardened, head).await?, expected);
+    }
+    Ok(())
+}
+
+/// Sends bytes over TLS.
+async fn raw(hardened: &Hardened, bytes: &str) -> Result<Response> {
+    let stream = hardened.client().stream(hardened.envoy.address(), Protocol::Http1).await?;
+    let mut connection = RawConnection::over(stream);
+    connection.write(bytes).await?;
+    connection.response().await
+}
+
+fn assert_headers(what: &str, response: &Response, status: u16) {
+    assert_eq!(response.status, status, "{what}");
+    let values = |name| response.headers.get_all(name).iter().collect::<Vec<_>>();
+    assert_eq!(
+        values("strict-transport-security"),
+        ["max-age=63072000; includeSubDomains"],
+        "{what}: {response:?}"
+    );
+    assert_eq!(values("cache-control"), ["no-store"], "{what}");
+    assert_eq!(values("server"), ["webhooks"], "{what}");
+}
+
+#[tokio::test]
+async fn what_a_client_says_of_its_address_is_not_believed() -> Result<()> {
+    let hardened = Hardened::start().await?;
+    let forged = scenarios::message()
+        .header("x-forwarded-for", "198.51.100.7")
+        .header("x-forwarded-host", "forged.example")
+        .header("forwarded", "for=198.51.100.7")
+        .header("x-real-ip", "198.51.100.7")
+        .header("x-forwarded-proto", "http")
+        .header("x-envoy-internal", "true")
+        .header("x-request-id", "forged-by-198.51.100.7");
+    for protocol in Protocol::BOTH {
+        assert_eq!(hardened.send(protocol, &forged).await?.status, 200);
+    }
+    for request in hardened.upstream.wait_for(2).await? {
+        assert_eq!(request.headers["x-forwarded-proto"], "https");
+        assert_eq!(request.headers.get("x-envoy-internal"), None);
+        assert!(!format!("{:?}", request.headers).contains("198.51.100.7"), "{:?}", request.headers);
+        assert!(!format!("{:?}", request.headers).contains("forged"), "{:?}", request.headers);
+    }
+    assert!(hardened.json_log(2).await?.iter().all(|line| line["peer"] == "127.0.0.1"));
+    assert!(!hardened.envoy.stdout().contains("forged"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_admin_interface_answers_monitoring_only() -> Result<()> {
+    let hardened = Hardened::start().await?;
+    for (path, status) in
+        [("/ready", 200), ("/stats/prometheus", 200), ("/config_dump", 403), ("/logging", 403)]
+    {
+        let response = client::send(hardened.envoy.admin(), Protocol::Http1, &Request::get(path)).await?;
+        assert_eq!(response.status, status, "{path}");
+    }
+    Ok(())
+}
+
+/// Envoy 1.36 does not know `allow_paths`; everything else of the file it does.
+#[tokio::test]
+async fn it_runs_on_the_oldest_supported_envoy() -> Result<()> {
+    let mut setup = Setup::blocks(&["mtls", "text", "default"]);
+    setup.removals.push(("/admin".to_owned(), "allow_paths"));
+    setup.binary = Some(binary::pinned("1.36.4")?);
+    let hardened = Hardened::with(setup).await?;
+    let gateway = hardened.authorities.clients.issue(GATEWAY)?;
+    let client = TlsClient { identity: Some(&gateway), ..hardened.client() };
+    for protocol in Protocol::BOTH {
+        let mut connection = client.connect(hardened.envoy.address(), protocol).await?;
+        assert_headers("the application's", &connection.send(&scenarios::message()).await?, 200);
+        let forged = scenarios::message().without(SIGNATURE);
+        assert_headers("the filter's", &connection.send(&forged).await?, 401);
+    }
+    assert_eq!(hardened.upstream.count(), 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn large_heads_and_bodies_are_refused() -> Result<()> {
+    let hardened = Hardened::start().await?;
+    let long = "a".repeat(70_000);
+    let mut parameters = scenarios::MESSAGE.to_vec();
+    parameters.push(("Padding", &long));
+    let twilio = Twilio::new(scenarios::TOKEN);
+    for protocol in Protocol::BOTH {
+        let response = hardened.send(protocol, &twilio.form("/sms", &parameters)).await?;
+        assert_eq!(response.status, 413, "{protocol:?}: over max_form");
+        let response = hardened.send(protocol, &twilio.json("/events", &" ".repeat(1_000_001))).await?;
+        assert_eq!(response.status, 413, "{protocol:?}: over max_body");
+    }
+    let target = twilio.get(&format!("/voice?{long}"));
+    assert_eq!(hardened.send(Protocol::Http1, &target).await?.status, 431);
+    // Over HTTP/2 the stream is reset: the codec did not finish a head that it could answer.
+    assert!(hardened.send(Protocol::Http2, &target).await.is_err());
+    assert_eq!(hardened.upstream.connections(), 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_end_is_given_up() -> Result<()> {
+    let setup = Setup::default().change(format!("{MANAGER}/request_headers_timeout"), json!("0.2s"));
+    let hardened = Hardened::with(setup).await?;
+    let response = raw(&hardened, "POST /sms HTTP/1.1\r\nHost: hooks").await?;
+    assert_headers("a slow head", &response, 408);
+    Ok(())
+}

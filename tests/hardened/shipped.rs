@@ -1,0 +1,183 @@
+//! The file, the certificates it names, and what stands before and behind it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::client::Protocol;
+use crate::support::config::{EnvoyConfig, address, replace};
+use crate::support::envoy::Envoy;
+use crate::support::http::{Request, Response};
+use crate::support::tls::{Authority, TlsClient};
+use crate::support::upstream::Upstream;
+use crate::support::{Result, eventually, module, project_root, scenarios};
+
+/// The HTTP connection manager.
+pub const MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/1/typed_config";
+
+/// The name of the listener's certificate: the host of `public_url`.
+pub const HOST: &str = "hooks.example.org";
+
+/// The name that the application's certificate has to have.
+pub const APPLICATION: &str = "app.internal.example.org";
+
+/// The name that a client's certificate has to have with the block `mtls`.
+pub const GATEWAY: &str = "gateway.internal.example.org";
+
+/// Who issued what. Two authorities of one name, so that only the key tells them apart.
+pub struct Authorities {
+    /// Of the listener's certificate; the client trusts it.
+    pub public: Authority,
+    /// Of the application's and the collector's: `app-ca.crt`.
+    pub internal: Authority,
+    /// Of the clients' certificates: `client-ca.crt`.
+    pub clients: Authority,
+    /// That the file does not trust.
+    pub foreign: Authority,
+}
+
+impl Authorities {
+    /// New ones.
+    pub fn new() -> Result<Self> {
+        Ok(Self {
+            public: Authority::new("public")?,
+            internal: Authority::new("internal")?,
+            clients: Authority::new("clients")?,
+            foreign: Authority::new("internal")?,
+        })
+    }
+}
+
+/// What a test asks of the file.
+#[derive(Default)]
+pub struct Setup {
+    /// The optional blocks that are turned on.
+    pub blocks: &'static [&'static str],
+    /// Values that are replaced, by JSON pointer.
+    pub changes: Vec<(String, Value)>,
+    /// Keys that are removed, by the JSON pointer of their parent.
+    pub removals: Vec<(String, &'static str)>,
+    /// Where spans go.
+    pub collector: Option<SocketAddr>,
+    /// Another Envoy than the one found.
+    pub binary: Option<PathBuf>,
+}
+
+impl Setup {
+    /// Turns optional blocks on.
+    pub fn blocks(blocks: &'static [&'static str]) -> Self {
+        Self { blocks, ..Self::default() }
+    }
+
+    /// Replaces a value.
+    pub fn change(mut self, pointer: impl Into<String>, value: Value) -> Self {
+        self.changes.push((pointer.into(), value));
+        self
+    }
+}
+
+/// A running Envoy with the file, and the application behind it.
+pub struct Hardened {
+    pub authorities: Authorities,
+    pub upstream: Upstream,
+    pub envoy: Envoy,
+    _files: TempDir,
+}
+
+impl Hardened {
+    /// The file as it stands, before an application with the right certificate.
+    pub async fn start() -> Result<Self> {
+        Self::with(Setup::default()).await
+    }
+
+    /// The same with a set-up.
+    pub async fn with(setup: Setup) -> Result<Self> {
+        let authorities = Authorities::new()?;
+        let upstream = Upstream::start_tls(&authorities.internal.issue(APPLICATION)?).await?;
+        Self::before(upstream, authorities, setup).await
+    }
+
+    /// The same before a given application.
+    pub async fn before(upstream: Upstream, authorities: Authorities, setup: Setup) -> Result<Self> {
+        let files = tempfile::tempdir()?;
+        write_certificates(&files, &authorities)?;
+        let bootstrap = bootstrap(&setup, &files, upstream.address())?;
+        let mut config = EnvoyConfig::new(upstream.address()).envs(scenarios::environment()).concurrency(2);
+        config.binary = setup.binary;
+        let envoy = Envoy::launch(tempfile::tempdir()?, &bootstrap, &config).await?;
+        Ok(Self { authorities, upstream, envoy, _files: files })
+    }
+
+    /// A client that trusts the listener's certificate.
+    pub fn client(&self) -> TlsClient<'_> {
+        TlsClient::new(HOST, &self.authorities.public)
+    }
+
+    /// Sends one request over a connection of its own.
+    pub async fn send(&self, protocol: Protocol, request: &Request) -> Result<Response> {
+        self.client().connect(self.envoy.address(), protocol).await?.send(request).await
+    }
+
+    /// Waits for the n-th line of the JSON log and returns all that are there.
+    pub async fn json_log(&self, lines: usize) -> Result<Vec<Value>> {
+        eventually(&format!("{lines} lines of JSON"), async || {
+            let text = self.envoy.stdout();
+            let parsed: Vec<_> =
+                text.split_inclusive('\n').filter_map(|line| serde_json::from_str(line).ok()).collect();
+            (parsed.len() >= lines).then_some(parsed)
+        })
+        .await
+    }
+}
+
+fn write_certificates(files: &TempDir, authorities: &Authorities) -> Result<()> {
+    let listener = authorities.public.issue(HOST)?;
+    for (name, content) in [
+        ("webhooks.crt", listener.certificate_pem.clone()),
+        ("webhooks.key", listener.key_pem()),
+        ("app-ca.crt", authorities.internal.pem()),
+        ("client-ca.crt", authorities.clients.pem()),
+    ] {
+        std::fs::write(files.path().join(name), content)?;
+    }
+    Ok(())
+}
+
+fn bootstrap(setup: &Setup, files: &TempDir, upstream: SocketAddr) -> Result<Value> {
+    let text = std::fs::read_to_string(project_root().join("envoy/hardened.yaml"))?;
+    let folder = files.path().to_str().ok_or("the folder's path is not UTF-8")?;
+    let module = module::path()?.to_str().ok_or("the module's path is not UTF-8")?;
+    let mut text = text.replace("/etc/envoy/tls", folder).replace("/etc/envoy/twilio_guard.wasm", module);
+    for block in setup.blocks {
+        // As the file says: sed -i 's/#mtls //'
+        let tag = format!("#{block} ");
+        assert!(text.contains(&tag), "there is no block {block}");
+        text = text.replace(&tag, "");
+    }
+    let mut bootstrap: Value = serde_saphyr::from_str(&text)?;
+    let free = address(([127, 0, 0, 1], 0).into());
+    replace(&mut bootstrap, "/admin/address", free.clone())?;
+    replace(&mut bootstrap, "/static_resources/listeners/0/address", free)?;
+    for (cluster, endpoint) in [(0, Some(upstream)), (1, setup.collector)] {
+        let Some(endpoint) = endpoint else { continue };
+        let place = format!(
+            "/static_resources/clusters/{cluster}/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address"
+        );
+        replace(&mut bootstrap, &place, address(endpoint))?;
+    }
+    for (pointer, value) in &setup.changes {
+        replace(&mut bootstrap, pointer, value.clone())?;
+    }
+    for (pointer, key) in &setup.removals {
+        let parent = bootstrap.pointer_mut(pointer).and_then(Value::as_object_mut);
+        parent.and_then(|parent| parent.remove(*key)).ok_or_else(|| format!("no {key} at {pointer}"))?;
+    }
+    Ok(bootstrap)
+}
+
+/// A bucket that is empty after so many, and stays so.
+pub fn bucket(tokens: u32) -> Value {
+    json!({"max_tokens": tokens, "tokens_per_fill": 1, "fill_interval": "3600s"})
+}
