@@ -13,6 +13,7 @@
 mod support;
 
 mod application;
+mod check;
 mod floods;
 mod hello;
 mod logs;

@@ -14,6 +14,9 @@ use crate::support::tls::{Authority, TlsClient};
 use crate::support::upstream::Upstream;
 use crate::support::{Result, eventually, module, project_root, scenarios};
 
+/// The optional blocks.
+pub const BLOCKS: [&str; 4] = ["mtls", "text", "default", "tracing"];
+
 /// The HTTP connection manager.
 pub const MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/1/typed_config";
 
@@ -25,6 +28,9 @@ pub const APPLICATION: &str = "app.internal.example.org";
 
 /// The name that a client's certificate has to have with the block `mtls`.
 pub const GATEWAY: &str = "gateway.internal.example.org";
+
+/// The name that the collector's certificate has to have with the block `tracing`.
+pub const COLLECTOR: &str = "otel.internal.example.org";
 
 /// Who issued what. Two authorities of one name, so that only the key tells them apart.
 pub struct Authorities {
@@ -59,8 +65,8 @@ pub struct Setup {
     pub changes: Vec<(String, Value)>,
     /// Keys that are removed, by the JSON pointer of their parent.
     pub removals: Vec<(String, &'static str)>,
-    /// Where spans go.
-    pub collector: Option<SocketAddr>,
+    /// The key of pseudonyms.
+    pub hash_key: Option<&'static str>,
     /// Another Envoy than the one found.
     pub binary: Option<PathBuf>,
 }
@@ -82,6 +88,8 @@ impl Setup {
 pub struct Hardened {
     pub authorities: Authorities,
     pub upstream: Upstream,
+    /// Where spans go, if anywhere.
+    pub collector: Option<Upstream>,
     pub envoy: Envoy,
     _files: TempDir,
 }
@@ -103,11 +111,17 @@ impl Hardened {
     pub async fn before(upstream: Upstream, authorities: Authorities, setup: Setup) -> Result<Self> {
         let files = tempfile::tempdir()?;
         write_certificates(&files, &authorities)?;
-        let bootstrap = bootstrap(&setup, &files, upstream.address())?;
+        let collector = match setup.blocks.contains(&"tracing") {
+            true => Some(Upstream::start_tls(&authorities.internal.issue(COLLECTOR)?).await?),
+            false => None,
+        };
+        let clusters = [Some(&upstream), collector.as_ref()].map(|cluster| cluster.map(Upstream::address));
+        let bootstrap = bootstrap(&setup, &files, clusters)?;
         let mut config = EnvoyConfig::new(upstream.address()).envs(scenarios::environment()).concurrency(2);
+        config.environment.extend(setup.hash_key.map(|key| ("PHI_HASH_KEY".to_owned(), key.to_owned())));
         config.binary = setup.binary;
         let envoy = Envoy::launch(tempfile::tempdir()?, &bootstrap, &config).await?;
-        Ok(Self { authorities, upstream, envoy, _files: files })
+        Ok(Self { authorities, upstream, collector, envoy, _files: files })
     }
 
     /// A client that trusts the listener's certificate.
@@ -145,22 +159,28 @@ fn write_certificates(files: &TempDir, authorities: &Authorities) -> Result<()> 
     Ok(())
 }
 
-fn bootstrap(setup: &Setup, files: &TempDir, upstream: SocketAddr) -> Result<Value> {
-    let text = std::fs::read_to_string(project_root().join("envoy/hardened.yaml"))?;
-    let folder = files.path().to_str().ok_or("the folder's path is not UTF-8")?;
-    let module = module::path()?.to_str().ok_or("the module's path is not UTF-8")?;
-    let mut text = text.replace("/etc/envoy/tls", folder).replace("/etc/envoy/twilio_guard.wasm", module);
-    for block in setup.blocks {
+/// The file's text with these optional blocks turned on.
+pub fn text(blocks: &[&str]) -> Result<String> {
+    let mut text = std::fs::read_to_string(project_root().join("envoy/hardened.yaml"))?;
+    for block in blocks {
         // As the file says: sed -i 's/#mtls //'
         let tag = format!("#{block} ");
         assert!(text.contains(&tag), "there is no block {block}");
         text = text.replace(&tag, "");
     }
+    Ok(text)
+}
+
+fn bootstrap(setup: &Setup, files: &TempDir, clusters: [Option<SocketAddr>; 2]) -> Result<Value> {
+    let folder = files.path().to_str().ok_or("the folder's path is not UTF-8")?;
+    let module = module::path()?.to_str().ok_or("the module's path is not UTF-8")?;
+    let text = text(setup.blocks)?;
+    let text = text.replace("/etc/envoy/tls", folder).replace("/etc/envoy/twilio_guard.wasm", module);
     let mut bootstrap: Value = serde_saphyr::from_str(&text)?;
     let free = address(([127, 0, 0, 1], 0).into());
     replace(&mut bootstrap, "/admin/address", free.clone())?;
     replace(&mut bootstrap, "/static_resources/listeners/0/address", free)?;
-    for (cluster, endpoint) in [(0, Some(upstream)), (1, setup.collector)] {
+    for (cluster, endpoint) in clusters.into_iter().enumerate() {
         let Some(endpoint) = endpoint else { continue };
         let place = format!(
             "/static_resources/clusters/{cluster}/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address"
