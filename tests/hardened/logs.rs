@@ -146,7 +146,9 @@ async fn spans_carry_nothing_but_the_redacted_url() -> Result<()> {
     assert_no_phi("the spans", &handled);
     assert_no_phi("the spans without the filter", &spans(without_filter(traced())).await?);
 
-    let bare = without_filter(traced()).change(format!("{MANAGER}/tracing/custom_tags"), json!([]));
+    let bare = without_filter(traced())
+        .change(format!("{MANAGER}/tracing/custom_tags"), json!([]))
+        .change(format!("{MANAGER}/tracing/max_path_tag_length"), json!(256));
     let control = spans(bare).await?;
     assert!(PHI.iter().all(|marker| control.contains(marker)), "{control}");
     Ok(())
