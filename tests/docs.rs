@@ -67,3 +67,48 @@ fn every_link_between_pages_leads_somewhere() {
         }
     }
 }
+
+/// The rows of docs/hipaa.md that promise something: status, and the tests that are named as proof, `(name, file)`.
+fn promises(page: &str) -> Vec<(&str, Vec<(&str, &str)>)> {
+    let rows = page.lines().filter_map(|row| {
+        let cells: Vec<_> = row.split('|').map(str::trim).collect();
+        let [_, _, _, status, proof, _] = cells.as_slice() else { return None };
+        Some((*status, *proof))
+    });
+    rows.filter(|(status, _)| !matches!(*status, "status" | "---"))
+        .map(|(status, proof)| {
+            let links = proof.split("[`").skip(1);
+            let tests = links.map(|rest| {
+                rest.split_once("`](../").and_then(|(name, rest)| Some((name, rest.split_once(')')?.0)))
+            });
+            (status, tests.map(|test| test.expect("a test is named as [`name`](../file)")).collect())
+        })
+        .collect()
+}
+
+#[test]
+fn every_control_that_is_promised_names_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = include_str!("../docs/hipaa.md");
+    let promises = promises(page);
+    assert!(promises.len() >= 40, "{} rows", promises.len());
+    for (status, tests) in &promises {
+        match *status {
+            "enforced here" | "example shipped" => {
+                assert!(!tests.is_empty(), "a row without a test: {status}")
+            }
+            "yours to do" => assert_eq!(tests, &[], "a test proves nothing of what is yours"),
+            other => panic!("the status {other}"),
+        }
+        for (name, file) in tests {
+            let source = std::fs::read_to_string(root.join(file)).expect("the file of a test");
+            let is_test = source.split("test]\n").skip(1).any(|rest| {
+                let signature = rest.lines().find(|line| line.contains("fn "));
+                signature.is_some_and(|line| line.contains(&format!("fn {name}(")))
+            });
+            assert!(is_test, "{file} has no test {name}");
+        }
+    }
+    let linked = promises.iter().map(|(_, tests)| tests.len()).sum::<usize>();
+    assert_eq!(linked, page.matches("](../tests/").count(), "a test is named outside of the tables");
+}
