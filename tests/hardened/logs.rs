@@ -74,9 +74,12 @@ async fn every_log_format_prints_the_redacted_path() -> Result<()> {
         })
         .await?;
         assert_eq!(text.field("path"), *path);
+        assert!(line["id"].as_str().is_some_and(|id| id.len() == 36 && text.field("id") == id), "{line}");
         assert!(default.contains(&format!("\"GET {path} HTTP/1.1\" {status} ")), "{default}");
     }
-    assert_eq!(hardened.upstream.wait_for(1).await?[0].target, call().target, "the application's is exact");
+    let received = hardened.upstream.wait_for(1).await?.remove(0);
+    assert_eq!(received.target, call().target, "the application's is exact");
+    assert_eq!(hardened.json_log(1).await?[0]["id"], received.headers["x-request-id"].to_str()?);
     assert_no_phi("the access logs", &hardened.envoy.stdout());
     assert_no_phi("Envoy's log", &hardened.envoy.log());
     Ok(())
