@@ -1,4 +1,5 @@
-//! Turns `data/twilio-params.csv` into the static tables of `src/redact/dictionary.rs`.
+//! Turns `data/twilio-params.csv` into the static tables of `src/redact/dictionary.rs`, and `data/event-ids.csv` into that
+//! of `src/replay/event.rs`.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -7,6 +8,7 @@ use std::path::Path;
 use std::{env, fs};
 
 const SOURCE: &str = "data/twilio-params.csv";
+const EVENTS: &str = "data/event-ids.csv";
 
 /// Names that stand for themselves, stems that a number follows, stems that anything follows.
 #[derive(Default)]
@@ -19,6 +21,12 @@ struct Tables {
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed={SOURCE}");
+    println!("cargo::rerun-if-changed={EVENTS}");
+    write_dictionary()?;
+    write_events()
+}
+
+fn write_dictionary() -> Result<(), Box<dyn Error>> {
     let mut tables = Tables::default();
     for (row, record) in csv::Reader::from_path(SOURCE)?.records().enumerate() {
         let record = record?;
@@ -78,4 +86,37 @@ fn write_table<'a>(
         writeln!(text, "    ({key:?}, {action}),")?;
     }
     writeln!(text, "];")
+}
+
+/// One row for each event: what stands after each of its names.
+fn write_events() -> Result<(), Box<dyn Error>> {
+    let mut rows = Vec::new();
+    for record in csv::Reader::from_path(EVENTS)?.records() {
+        let record = record?;
+        let params = record.get(1).unwrap_or_default().split(' ').map(|param| {
+            let (name, shape) = param.split_once('=').filter(|(name, _)| !name.is_empty())?;
+            Some(format!("({name:?}, {})", shape_of(name, shape)?))
+        });
+        let params: Option<Vec<String>> = params.collect();
+        let params = params.ok_or_else(|| format!("{EVENTS}: {:?}: not NAME=SHAPE", record.get(0)))?;
+        rows.push(format!("    &[{}],", params.join(", ")));
+    }
+    let text = format!("static EVENTS: [Event; {}] = [\n{}\n];\n", rows.len(), rows.join("\n"));
+    fs::write(Path::new(&env::var("OUT_DIR")?).join("event_ids.rs"), text)?;
+    Ok(())
+}
+
+/// A word for a shape, or the prefixes of a SID.
+fn shape_of(name: &str, shape: &str) -> Option<String> {
+    Some(match shape {
+        "any" if name.ends_with("Sid") => "Shape::Sid(&[])".to_owned(),
+        "any" => "Shape::Any".to_owned(),
+        "digits" => "Shape::Digits".to_owned(),
+        "word" => "Shape::Word".to_owned(),
+        "hex" => "Shape::Hex".to_owned(),
+        prefixes if prefixes.split('|').all(|prefix| prefix.len() == 2) => {
+            format!("Shape::Sid(&{:?})", prefixes.split('|').collect::<Vec<_>>())
+        }
+        _ => return None,
+    })
 }

@@ -4,7 +4,7 @@
 //! nothing of an unverified request reach the upstream. Of every request, verified or not, the proxy's access logs get to see what is
 //! no personal data.
 //!
-//! The modules form one direction of knowledge: `host -> guard -> {signature, redact, route} -> {request, config}`.
+//! The modules form one direction of knowledge: `host -> guard -> {signature, redact, replay, route} -> {request, config}`.
 //! All but `host` are pure: time, randomness, environment and the proxy come in as parameters, so every rule
 //! can be tested natively. `host` is the only module that names the proxy, and it exists on wasm alone.
 
@@ -19,9 +19,11 @@ pub mod path;
 mod percent;
 pub mod redact;
 pub mod reject;
+pub mod replay;
 pub mod request;
 pub mod route;
 pub mod signature;
+mod times;
 
 #[cfg(target_arch = "wasm32")]
 mod host;

@@ -79,6 +79,32 @@ rejects! {
     AccountMismatch => "account_mismatch", InvalidSignature;
     /// The rule accepts several accounts and nothing signed says which one this is.
     AccountMissing => "account_missing", InvalidSignature;
+    /// The signed or narrowing time is older than `max_age`.
+    Stale => "stale", Stale;
+    /// The signed or narrowing time is further ahead than `max_skew`.
+    FromFuture => "from_future", Stale;
+    /// The rule demands a signed time, and there is none.
+    TimeMissing => "time_missing", Stale;
+    /// A time that the rule looks at is repeated or cannot be read.
+    MalformedTime => "malformed_time", Stale;
+    /// The rule demands a minted URL, and this one was not.
+    MintMissing => "mint_missing", InvalidSignature;
+    /// The minted part of the URL is not one that a configured key made.
+    MintInvalid => "mint_invalid", InvalidSignature;
+    /// The minted URL has ended.
+    MintExpired => "mint_expired", Stale;
+    /// Copies of this request were delivered as often as they may be.
+    Replayed => "replayed", Replayed;
+    /// Copies of this request have failed as often as they may.
+    AttemptsExhausted => "attempts_exhausted", Replayed;
+    /// As many copies of this request as may pass are under way.
+    InFlight => "in_flight", InFlight;
+    /// The store is younger than the window, and nothing signed shows this request to be younger than the store.
+    ColdStart => "cold_start", Undecidable;
+    /// The store has no room, and nothing in it may be forgotten.
+    StoreFull => "store_full", Undecidable;
+    /// The store did not answer, or not in time.
+    StoreUnusable => "store_unusable", Undecidable;
     /// The body is over `max_body`, or a form over `max_form`.
     BodyTooLarge => "body_too_large", TooLarge;
     /// The request target is over `max_target`.
@@ -121,6 +147,12 @@ pub enum StatusClass {
     TooLarge,
     /// The request took too long to arrive.
     Timeout,
+    /// The request is too old, or not yet due.
+    Stale,
+    /// Copies of the request have passed as often as they may.
+    Replayed,
+    /// A copy of the request is under way.
+    InFlight,
     /// No verdict could be reached; the sender may try again.
     Undecidable,
 }

@@ -79,6 +79,8 @@ pub struct RequestHead<'a> {
     pub forwarded_host: Occurs<'a>,
     /// `x-forwarded-prefix`.
     pub forwarded_prefix: Occurs<'a>,
+    /// Name and value of headers in which a rule looks for a time; given only where one does.
+    pub time_headers: Vec<(&'a [u8], &'a [u8])>,
     /// Names of headers that must not reach the upstream, as they stand in the map.
     pub unwanted: Vec<&'a [u8]>,
     /// The address of the direct peer, with or without port; given only where a rule asks for it.

@@ -57,7 +57,9 @@ fn what_the_filter_refuses_by_type_the_schema_refuses_too() {
         ("limits", json!({"max_body": "1 MB"})),
         ("limits", json!({"body_timeout": 5})),
         ("accounts", json!([{"auth_tokens": ["token"]}])),
-        ("replay", json!({})),
+        ("egress", json!({})),
+        ("replay", json!({"window": "10m"})),
+        ("replay", json!({"dedupe": {"on_replay": "off"}})),
     ];
     for (key, value) in changes {
         let mut config = good.clone();

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use twilio_guard::config::Plan;
-use twilio_guard::guard::{Disposition, Step, Transaction};
+use twilio_guard::guard::{Step, Transaction};
 use twilio_guard::native::NativeEnvironment;
 use twilio_guard::request::RequestHead;
 
@@ -131,7 +131,7 @@ impl Vector {
             step = transaction.body(body.len(), true, |_| Some(body));
         }
         match step {
-            Step::Forward(Disposition::Verified(_)) => true,
+            Step::Admit(_) => true,
             Step::Refuse(_) => false,
             other => panic!("{}: {other:?} is no verdict", self.name),
         }

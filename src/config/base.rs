@@ -4,18 +4,23 @@ use std::sync::Arc;
 
 use super::limits::{compile_limits, compile_statuses};
 use super::plan::Rank;
+use super::profile::{Profile, ReplayPreset};
 use super::raw::{RawConfig, RawRoute, Verify};
+use super::replay::{Levels, RawRouteReplay, compile_replay};
 use super::rule_parts::{
     check_candidates, default_methods, find_profile, methods, refuse_keys_without_effect,
 };
 use super::{
-    Account, ConfigError, Environment, Hold, HostPolicy, Limits, Matcher, Mode, Protection, PublicUrl,
-    RedactionPolicy, RequiredParam, Rule, SendgridKeys, SendgridRule, SharedKey, Statuses, TwilioRule,
+    Account, ConfigError, Environment, Hold, HostPolicy, Limits, Matcher, MintKey, Mode, Protection,
+    PublicUrl, RedactionPolicy, Replay, RequiredParam, Rule, SendgridKeys, SendgridRule, SharedKey, Statuses,
+    TwilioRule,
 };
-use super::{accounts, hosts, keys, matcher, params, sendgrid, shared_keys};
+use super::{accounts, hosts, keys, matcher, mint_keys, params, sendgrid, shared_keys};
 
 /// What the top level of the configuration gives to every rule.
-pub(super) struct Base {
+pub(super) struct Base<'a> {
+    raw: &'a RawConfig,
+    environment: &'a dyn Environment,
     public_url: PublicUrl,
     public_host: Option<Vec<u8>>,
     accept_hosts: Option<HostPolicy>,
@@ -27,11 +32,12 @@ pub(super) struct Base {
     limits: Limits,
     statuses: Statuses,
     redaction: RedactionPolicy,
+    mint_keys: Arc<[MintKey]>,
     allow_inline: bool,
 }
 
-impl Base {
-    pub(super) fn compile(raw: &RawConfig, environment: &dyn Environment) -> Result<Self, ConfigError> {
+impl<'a> Base<'a> {
+    pub(super) fn compile(raw: &'a RawConfig, environment: &'a dyn Environment) -> Result<Self, ConfigError> {
         let allow_inline = raw.allow_inline_secrets;
         let (public_url, public_host) =
             hosts::compile_public_url(&raw.public_url, "public_url", allow_inline)?;
@@ -49,6 +55,8 @@ impl Base {
             environment,
         )?;
         Ok(Self {
+            raw,
+            environment,
             public_url,
             public_host,
             accept_hosts,
@@ -66,8 +74,52 @@ impl Base {
                 allow_inline,
                 environment,
             )?,
+            mint_keys: mint_keys::compile(
+                raw.mint_keys.as_deref().unwrap_or_default(),
+                allow_inline,
+                environment,
+            )?
+            .into(),
             allow_inline,
         })
+    }
+
+    /// What a rule demands of time and number. `path` is where its `replay` block stands.
+    fn replay(
+        &self,
+        route: Option<&RawRouteReplay>,
+        profile: Option<&'static Profile>,
+        verify: Verify,
+        path: &str,
+    ) -> Result<Replay, ConfigError> {
+        let is_sendgrid = verify == Verify::Sendgrid;
+        let default = if is_sendgrid { &ReplayPreset::SENDGRID } else { &ReplayPreset::COUNTED };
+        let replay = compile_replay(Levels {
+            route,
+            profile: profile.map_or(default, |profile| &profile.replay),
+            top: self.raw.replay.as_ref(),
+            path,
+            signs_time: is_sendgrid,
+        })?;
+        let minted = route.is_some_and(|route| route.minted.is_some());
+        match (replay.minted.require, verify) {
+            (true, Verify::Twilio) if self.mint_keys.is_empty() => Err(ConfigError::new(
+                format!("{path}.minted.require"),
+                "there is no key to mint with",
+                "list one in mint_keys",
+            )),
+            (_, Verify::Sendgrid) if minted => {
+                Err(ConfigError::new(format!("{path}.minted"), "SendGrid does not sign the URL", "remove it"))
+            }
+            _ => Ok(replay),
+        }
+    }
+
+    /// SendGrid drops events that are answered 4xx, so what is only late is answered 503 unless the configuration says otherwise.
+    fn statuses_for(&self, verify: Verify) -> Statuses {
+        let is_given = self.raw.statuses.as_ref().is_some_and(|statuses| statuses.stale.is_some());
+        let stale = if verify == Verify::Sendgrid && !is_given { 503 } else { self.statuses.stale };
+        Statuses { stale, ..self.statuses }
     }
 
     /// Every configured account.
@@ -76,6 +128,7 @@ impl Base {
     }
 
     pub(super) fn default_rule(&self, verify: Verify) -> Result<Rule, ConfigError> {
+        let replay = self.replay(None, None, verify, "replay")?;
         let protection = match verify {
             Verify::None => Protection::None,
             Verify::Deny => Protection::Deny,
@@ -91,6 +144,7 @@ impl Base {
                 accounts: self.bound_accounts(None, "default")?,
                 shared_keys: self.shared_keys.clone(),
                 require_params: Vec::new(),
+                time_params: replay.freshness.params.clone(),
             })),
         };
         let rule = Rule {
@@ -99,20 +153,17 @@ impl Base {
             mode: self.mode,
             hold: self.hold,
             limits: self.limits,
-            statuses: self.statuses,
+            statuses: self.statuses_for(verify),
             redaction: self.redaction.clone(),
+            replay,
+            mint_keys: Arc::clone(&self.mint_keys),
             rank: Rank::default(),
         };
         check_candidates(&rule, "limits")?;
         Ok(rule)
     }
 
-    pub(super) fn route(
-        &self,
-        raw: &RawRoute,
-        path: &str,
-        environment: &dyn Environment,
-    ) -> Result<(Matcher, Rule), ConfigError> {
+    pub(super) fn route(&self, raw: &RawRoute, path: &str) -> Result<(Matcher, Rule), ConfigError> {
         if !keys::is_label(&raw.name, 64) || raw.name == "default" {
             return Err(ConfigError::new(
                 format!("{path}.name"),
@@ -122,8 +173,15 @@ impl Base {
         }
         let matcher = matcher::compile(&raw.matching, &format!("{path}.match"))?;
         refuse_keys_without_effect(raw, path)?;
+        let profile = find_profile(raw, path)?;
+        let level = if raw.replay.is_some() { format!("{path}.replay") } else { "replay".to_owned() };
+        let replay = self.replay(raw.replay.as_ref(), profile, raw.verify, &level)?;
         let protection = match raw.verify {
-            Verify::Twilio => Protection::Twilio(Arc::new(self.twilio_rule(raw, &matcher, path)?)),
+            Verify::Twilio => {
+                let mut rule = self.twilio_rule(raw, &matcher, path)?;
+                rule.time_params.clone_from(&replay.freshness.params);
+                Protection::Twilio(Arc::new(rule))
+            }
             Verify::Sendgrid => Protection::Sendgrid(Arc::new(self.sendgrid_rule(raw, &matcher, path)?)),
             Verify::None => Protection::None,
             Verify::Deny => Protection::Deny,
@@ -134,14 +192,20 @@ impl Base {
             mode: raw.mode.unwrap_or(self.mode),
             hold: raw.hold.unwrap_or(self.hold),
             limits: compile_limits(raw.limits.as_ref(), self.limits, &format!("{path}.limits"))?,
-            statuses: compile_statuses(raw.statuses.as_ref(), self.statuses, &format!("{path}.statuses"))?,
+            statuses: compile_statuses(
+                raw.statuses.as_ref(),
+                self.statuses_for(raw.verify),
+                &format!("{path}.statuses"),
+            )?,
             redaction: RedactionPolicy::compile(
                 raw.redaction.as_ref(),
                 &self.redaction,
                 &format!("{path}.redaction"),
                 self.allow_inline,
-                environment,
+                self.environment,
             )?,
+            replay,
+            mint_keys: Arc::clone(&self.mint_keys),
             rank: Rank::default(),
         };
         check_candidates(&rule, &format!("{path}.limits"))?;
@@ -174,7 +238,15 @@ impl Base {
             (None, None) => Vec::<RequiredParam>::new(),
         };
         let shared_keys = self.bound_shared_keys(raw.accounts.as_deref());
-        Ok(TwilioRule { methods, hosts, public_url, accounts, shared_keys, require_params })
+        Ok(TwilioRule {
+            methods,
+            hosts,
+            public_url,
+            accounts,
+            shared_keys,
+            require_params,
+            time_params: Vec::new(),
+        })
     }
 
     fn sendgrid_rule(

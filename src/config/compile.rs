@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::base::Base;
 use super::raw::RawConfig;
+use super::replay::compile_store;
 use super::{ConfigError, Environment, Hold, Matcher, PathTemplate, Plan, Rule};
 use super::{overlap, text};
 use crate::headers::is_override;
@@ -25,7 +26,7 @@ pub(super) fn plan(text: &[u8], environment: &dyn Environment) -> Result<Plan, C
                 "give each route its own",
             ));
         }
-        let compiled = base.route(route, &path, environment)?;
+        let compiled = base.route(route, &path)?;
         if compiled.1.hold == Hold::Body && raw.verified_header.is_some() {
             return Err(hold_without_header(&format!("{path}.hold")));
         }
@@ -52,6 +53,7 @@ pub(super) fn plan(text: &[u8], environment: &dyn Environment) -> Result<Plan, C
         verified_header,
         explain: raw.explain,
         needs_peer,
+        replay_store: compile_store(raw.replay.as_ref())?,
         accounts: base.into_accounts(),
     })
 }

@@ -118,6 +118,14 @@ impl KeyedMac {
         }
     }
 
+    /// The MAC itself.
+    pub(crate) fn digest(self) -> Vec<u8> {
+        match self {
+            Self::Sha1(mac) => mac.finalize().into_bytes().to_vec(),
+            Self::Sha256(mac) => mac.finalize().into_bytes().to_vec(),
+        }
+    }
+
     /// The MAC as base64 text.
     #[must_use]
     pub fn finish(self) -> MacText {

@@ -54,6 +54,12 @@ pub struct Statuses {
     pub denied: u16,
     /// The body did not arrive in time.
     pub timeout: u16,
+    /// The request is too old, or not yet due.
+    pub stale: u16,
+    /// Copies of the request have passed as often as they may.
+    pub replayed: u16,
+    /// A copy of the request is under way.
+    pub in_flight: u16,
     /// A limit was passed.
     pub too_large: u16,
     /// The method is not allowed.
@@ -69,6 +75,9 @@ impl Default for Statuses {
             invalid_signature: 401,
             denied: 403,
             timeout: 408,
+            stale: 408,
+            replayed: 409,
+            in_flight: 503,
             too_large: 413,
             method: 405,
             undecidable: 503,
@@ -87,6 +96,9 @@ impl Statuses {
             StatusClass::Method => self.method,
             StatusClass::TooLarge => self.too_large,
             StatusClass::Timeout => self.timeout,
+            StatusClass::Stale => self.stale,
+            StatusClass::Replayed => self.replayed,
+            StatusClass::InFlight => self.in_flight,
             StatusClass::Undecidable => self.undecidable,
         }
     }
@@ -153,14 +165,14 @@ pub(super) fn compile_statuses(
             "give a number from 400 to 599",
         )),
     };
-    // Checked now, used once replay windows exist.
-    status("stale", raw.stale, 408)?;
-    status("replayed", raw.replayed, 409)?;
     Ok(Statuses {
         missing_signature: status("missing_signature", raw.missing_signature, base.missing_signature)?,
         invalid_signature: status("invalid_signature", raw.invalid_signature, base.invalid_signature)?,
         denied: status("denied", raw.denied, base.denied)?,
         timeout: status("timeout", raw.timeout, base.timeout)?,
+        stale: status("stale", raw.stale, base.stale)?,
+        replayed: status("replayed", raw.replayed, base.replayed)?,
+        in_flight: status("in_flight", raw.in_flight, base.in_flight)?,
         too_large: status("too_large", raw.too_large, base.too_large)?,
         method: status("method", raw.method, base.method)?,
         undecidable: status("undecidable", raw.undecidable, base.undecidable)?,

@@ -12,12 +12,14 @@ mod hosts;
 mod keys;
 mod limits;
 mod matcher;
+mod mint_keys;
 mod overlap;
 mod params;
 mod plan;
 mod profile;
 mod raw;
 mod redaction;
+mod replay;
 mod rule_parts;
 #[cfg(not(target_arch = "wasm32"))]
 mod schema;
@@ -36,11 +38,16 @@ pub use hosts::{HostPolicy, PublicUrl, UrlBases};
 pub use keys::{Algorithm, Key, KeyName, KeyedMac, MacText};
 pub use limits::{Limits, Statuses};
 pub use matcher::{Matcher, PathPattern};
+pub use mint_keys::MintKey;
 pub use params::{ParamShape, RequiredParam};
 pub use plan::{Plan, Protection, Rule, TwilioRule};
 pub use raw::{Hold, Mode};
 pub(crate) use redaction::fold_name;
 pub use redaction::{PathTemplate, RedactionPolicy, RewriteHeaders, SidAction};
+pub use replay::{
+    ColdStart, Dedupe, Eligible, Freshness, Minted, OnFull, OnReplay, Replay, ReplayStore, TimeFormat,
+    TimeSource,
+};
 #[cfg(not(target_arch = "wasm32"))]
 pub use schema::json_schema;
 pub use secret::Secret;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Account, ConfigError, Environment, Hold, HostPolicy, KeyName, Limits, Matcher, Mode, PublicUrl,
-    RedactionPolicy, RequiredParam, SendgridRule, SharedKey, Statuses,
+    Account, ConfigError, Eligible, Environment, Hold, HostPolicy, KeyName, Limits, Matcher, MintKey, Mode,
+    PublicUrl, RedactionPolicy, Replay, ReplayStore, RequiredParam, SendgridRule, SharedKey, Statuses,
+    TimeSource,
 };
 
 /// A configuration that passed every check.
@@ -17,6 +18,7 @@ pub struct Plan {
     pub(super) explain: bool,
     pub(super) needs_peer: bool,
     pub(super) accounts: Vec<Arc<Account>>,
+    pub(super) replay_store: ReplayStore,
 }
 
 impl Plan {
@@ -57,6 +59,24 @@ impl Plan {
         &self.accounts
     }
 
+    /// Where captures are remembered.
+    #[must_use]
+    pub const fn replay_store(&self) -> &ReplayStore {
+        &self.replay_store
+    }
+
+    /// Whether any rule remembers captures.
+    #[must_use]
+    pub fn remembers(&self) -> bool {
+        self.rules().any(|rule| rule.remembers())
+    }
+
+    /// Whether a rule looks for a time in this header, whose name is in lower case.
+    #[must_use]
+    pub fn is_time_header(&self, name: &[u8]) -> bool {
+        self.rules().any(|rule| rule.replay.freshness.headers.iter().any(|own| own.name.as_bytes() == name))
+    }
+
     /// Whether refusals are explained to the operator.
     #[must_use]
     pub const fn explains(&self) -> bool {
@@ -93,6 +113,10 @@ pub struct Rule {
     pub statuses: Statuses,
     /// What access logs and traces may show of a request.
     pub redaction: RedactionPolicy,
+    /// How old a request may be, and how often its capture may pass.
+    pub replay: Replay,
+    /// Keys by which the application mints callback URLs.
+    pub mint_keys: Arc<[MintKey]>,
     pub(super) rank: Rank,
 }
 
@@ -105,6 +129,12 @@ pub(super) struct Rank {
 }
 
 impl Rule {
+    /// Whether captures of requests under this rule are remembered.
+    #[must_use]
+    pub fn remembers(&self) -> bool {
+        self.replay.dedupe.eligible != Eligible::None && self.protection.methods().is_some()
+    }
+
     /// Whether no other rule of the plan demands more than this one in any respect. It may then take targets that can be read in two ways.
     #[must_use]
     pub const fn is_strictest(&self) -> bool {
@@ -202,4 +232,6 @@ pub struct TwilioRule {
     pub shared_keys: Vec<Arc<SharedKey>>,
     /// Signed parameters that must be there and well-formed.
     pub require_params: Vec<RequiredParam>,
+    /// Signed parameters that are times.
+    pub time_params: Vec<TimeSource>,
 }

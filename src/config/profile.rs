@@ -1,9 +1,12 @@
 //! Profiles: what one kind of Twilio traffic looks like, so that a route need only name it.
 
+use std::time::Duration;
+
+use super::Eligible;
 use super::params::RequiredParam;
 use super::raw::Verify;
 
-/// A preset of `methods` and `require_params`. Explicit keys of the route win over it, key by key.
+/// A preset of `methods`, `require_params` and `replay`. Explicit keys of the route win over it, key by key.
 #[derive(Debug)]
 pub(super) struct Profile {
     pub(super) name: &'static str,
@@ -13,6 +16,64 @@ pub(super) struct Profile {
     require_params: &'static [&'static str],
     /// Whether the signed material never carries an `AccountSid`, so that the route needs a single account.
     pub(super) carries_no_account: bool,
+    pub(super) replay: ReplayPreset,
+}
+
+/// The part of a profile that is about replay. What it leaves out comes from the top level.
+#[derive(Debug)]
+pub(super) struct ReplayPreset {
+    pub(super) eligible: Option<Eligible>,
+    /// Signed parameters that say when the event was.
+    pub(super) time_params: &'static [&'static str],
+    /// Whether the body is CloudEvents, each with its time.
+    pub(super) cloudevents: bool,
+    pub(super) require: Option<bool>,
+    pub(super) max_age: Option<Duration>,
+    pub(super) max_skew: Option<Duration>,
+    pub(super) window: Option<Duration>,
+}
+
+impl ReplayPreset {
+    /// Nothing of its own: bounded in count where the request identifies one event.
+    pub(super) const COUNTED: Self = Self {
+        eligible: None,
+        time_params: &[],
+        cloudevents: false,
+        require: None,
+        max_age: None,
+        max_skew: None,
+        window: None,
+    };
+
+    /// The same bytes come again in legal traffic: a menu that is heard twice, streams of many calls to one URL.
+    const REPEATED: Self = Self { eligible: Some(Eligible::None), ..Self::COUNTED };
+
+    /// A time of the event is signed, and the sender gives up within minutes: 15 for it and its retries, and a window that
+    /// outlasts them.
+    const TIMED: Self = Self {
+        time_params: &["Timestamp"],
+        require: Some(true),
+        max_age: Some(Duration::from_secs(15 * 60)),
+        window: Some(Duration::from_secs(17 * 60)),
+        ..Self::COUNTED
+    };
+
+    /// Event Streams tries for hours; each event of a batch has its time.
+    const STREAMED: Self = Self {
+        time_params: &[],
+        cloudevents: true,
+        max_age: Some(Duration::from_secs(24 * 3600)),
+        window: Some(Duration::from_secs(25 * 3600)),
+        ..Self::TIMED
+    };
+
+    /// SendGrid tries for up to 72 hours, and whether it signs again is not known.
+    pub(super) const SENDGRID: Self = Self {
+        max_age: Some(Duration::from_secs(73 * 3600)),
+        max_skew: Some(Duration::from_secs(5 * 60)),
+        window: Some(Duration::from_secs(74 * 3600)),
+        ..Self::COUNTED
+    };
 }
 
 impl Profile {
@@ -33,6 +94,7 @@ const PROFILES: &[Profile] = &[
         methods: FORM,
         require_params: &[],
         carries_no_account: false,
+        replay: ReplayPreset::COUNTED,
     },
     // Inbound SMS, MMS, WhatsApp and RCS.
     Profile {
@@ -41,6 +103,7 @@ const PROFILES: &[Profile] = &[
         methods: FORM,
         require_params: &["AccountSid", "MessageSid"],
         carries_no_account: false,
+        replay: ReplayPreset::COUNTED,
     },
     // StatusCallback of an outbound message.
     Profile {
@@ -49,6 +112,7 @@ const PROFILES: &[Profile] = &[
         methods: FORM,
         require_params: &["AccountSid", "MessageSid", "MessageStatus"],
         carries_no_account: false,
+        replay: ReplayPreset::COUNTED,
     },
     // TwiML requests of a call: first request, `Gather` and `Redirect` actions.
     Profile {
@@ -57,6 +121,7 @@ const PROFILES: &[Profile] = &[
         methods: FORM,
         require_params: &["AccountSid", "CallSid"],
         carries_no_account: false,
+        replay: ReplayPreset::REPEATED,
     },
     // StatusCallback of a call; number and time are what tells two events of one call apart.
     Profile {
@@ -65,6 +130,7 @@ const PROFILES: &[Profile] = &[
         methods: FORM,
         require_params: &["AccountSid", "CallSid", "CallStatus", "SequenceNumber", "Timestamp"],
         carries_no_account: false,
+        replay: ReplayPreset::TIMED,
     },
     // RecordingStatusCallback, and the action URL of `Record`.
     Profile {
@@ -73,6 +139,7 @@ const PROFILES: &[Profile] = &[
         methods: FORM,
         require_params: &["AccountSid", "RecordingSid"],
         carries_no_account: false,
+        replay: ReplayPreset::COUNTED,
     },
     // The upgrade request of Media Streams and ConversationRelay.
     Profile {
@@ -81,6 +148,7 @@ const PROFILES: &[Profile] = &[
         methods: &["GET"],
         require_params: &[],
         carries_no_account: true,
+        replay: ReplayPreset::REPEATED,
     },
     // Event Streams sinks: JSON arrays of CloudEvents.
     Profile {
@@ -89,6 +157,7 @@ const PROFILES: &[Profile] = &[
         methods: FORM,
         require_params: &[],
         carries_no_account: true,
+        replay: ReplayPreset::STREAMED,
     },
     // TaskRouter event callbacks (not assignment callbacks, which carry no time).
     Profile {
@@ -97,6 +166,7 @@ const PROFILES: &[Profile] = &[
         methods: FORM,
         require_params: &["AccountSid", "WorkspaceSid", "EventType", "Timestamp"],
         carries_no_account: false,
+        replay: ReplayPreset::TIMED,
     },
     // SendGrid's signed Event Webhook: JSON arrays.
     Profile {
@@ -105,6 +175,7 @@ const PROFILES: &[Profile] = &[
         methods: POST,
         require_params: &[],
         carries_no_account: true,
+        replay: ReplayPreset::SENDGRID,
     },
     // SendGrid's Inbound Parse with a signature policy: multipart, as large as a mail.
     Profile {
@@ -113,6 +184,7 @@ const PROFILES: &[Profile] = &[
         methods: POST,
         require_params: &[],
         carries_no_account: true,
+        replay: ReplayPreset::SENDGRID,
     },
 ];
 

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Deserializer, de};
 
+use super::replay::{RawReplay, RawRouteReplay};
 use super::secret::Secret;
 use super::shape::{given, given_object, given_objects, given_word, object, objects, word};
 use super::units::{DurationText, Size};
@@ -84,12 +85,12 @@ pub(super) struct RawConfig {
     /// Public keys of SendGrid's signed webhooks.
     #[serde(default, deserialize_with = "given_objects")]
     pub(super) sendgrid_keys: Option<Vec<RawSecret>>,
-    #[serde(default, rename = "replay")]
-    #[cfg_attr(not(target_arch = "wasm32"), schemars(skip))]
-    _replay: Later,
-    #[serde(default, rename = "mint_keys")]
-    #[cfg_attr(not(target_arch = "wasm32"), schemars(skip))]
-    _mint_keys: Later,
+    /// How old a request may be, and how often a capture may pass.
+    #[serde(default, deserialize_with = "given_object")]
+    pub(super) replay: Option<RawReplay>,
+    /// Keys by which the application mints callback URLs that end.
+    #[serde(default, deserialize_with = "given_objects")]
+    pub(super) mint_keys: Option<Vec<RawMintKey>>,
     /// What access logs and traces may show of requests, beyond the policy phi-default-v1.
     #[serde(default, deserialize_with = "given_object")]
     pub(super) redaction: Option<RawRedaction>,
@@ -130,9 +131,8 @@ pub(super) struct RawRoute {
     pub(super) limits: Option<RawLimits>,
     #[serde(default, deserialize_with = "given_object")]
     pub(super) statuses: Option<RawStatuses>,
-    #[serde(default, rename = "replay")]
-    #[cfg_attr(not(target_arch = "wasm32"), schemars(skip))]
-    _replay: Later,
+    #[serde(default, deserialize_with = "given_object")]
+    pub(super) replay: Option<RawRouteReplay>,
     #[serde(default, deserialize_with = "given_object")]
     pub(super) redaction: Option<RawRedaction>,
 }
@@ -223,6 +223,15 @@ pub(super) struct RawSharedKey {
 #[derive(Deserialize)]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
+pub(super) struct RawMintKey {
+    pub(super) id: String,
+    #[serde(deserialize_with = "object")]
+    pub(super) secret: RawSecret,
+}
+
+#[derive(Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
 pub(super) struct RawSecret {
     #[serde(default, deserialize_with = "given")]
     pub(super) env: Option<String>,
@@ -293,6 +302,8 @@ pub(super) struct RawStatuses {
     #[serde(default, deserialize_with = "given")]
     pub(super) replayed: Option<u16>,
     #[serde(default, deserialize_with = "given")]
+    pub(super) in_flight: Option<u16>,
+    #[serde(default, deserialize_with = "given")]
     pub(super) too_large: Option<u16>,
     #[serde(default, deserialize_with = "given")]
     pub(super) method: Option<u16>,
@@ -331,7 +342,7 @@ pub(super) struct RawRedaction {
 /// A key of a later version. Its presence is an error, whatever its value: a setting that has no effect would
 /// be a false promise.
 #[derive(Default)]
-struct Later;
+pub(super) struct Later;
 
 impl<'de> Deserialize<'de> for Later {
     fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {

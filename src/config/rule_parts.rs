@@ -60,6 +60,7 @@ pub(super) fn refuse_keys_without_effect(raw: &RawRoute, path: &str) -> Result<(
         ("accept_hosts", raw.accept_hosts.is_some()),
         ("hold", raw.hold.is_some()),
         ("limits", raw.limits.is_some()),
+        ("replay", raw.replay.is_some()),
     ];
     let of_twilio = [
         ("require_params", raw.require_params.is_some()),

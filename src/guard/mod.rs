@@ -3,10 +3,12 @@
 //! What may go upstream is a [`Disposition`]. There are three, and only [`Disposition::Verified`] carries the proof that
 //! the signature module alone can make.
 
+mod admission;
 mod log_view;
 mod report;
 mod transaction;
 
+pub use admission::{ReplayMark, Store};
 pub use log_view::LogView;
 pub use report::{Refusal, Report, client_request_id, verified_header_value};
 pub use transaction::Transaction;
@@ -21,6 +23,8 @@ pub enum Step {
     Hold,
     /// Let the head go upstream and keep the body here (`hold: body`).
     HoldBody,
+    /// The signature is genuine: ask [`Transaction::admit`] whether the request may pass.
+    Admit(Verified),
     /// Let the request go upstream.
     Forward(Disposition),
     /// Answer the request here; nothing more of it may go upstream.
@@ -32,8 +36,8 @@ pub enum Step {
 /// Why a request may go upstream.
 #[derive(Debug)]
 pub enum Disposition {
-    /// Its signature is genuine.
-    Verified(Verified),
+    /// Its signature is genuine, and neither its time nor its number stands against it.
+    Verified(Verified, ReplayMark),
     /// Its rule demands nothing.
     Unprotected,
     /// It would be refused, and the rule only observes.

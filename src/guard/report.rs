@@ -6,8 +6,8 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::Disposition;
-use crate::config::Rule;
+use super::{Disposition, ReplayMark};
+use crate::config::{OnReplay, Rule};
 use crate::reject::{Reject, StatusClass};
 use crate::request::RequestHead;
 use crate::signature::explain::Hint;
@@ -31,6 +31,9 @@ impl Refusal {
     /// the caller learns nothing about what was wrong.
     #[must_use]
     pub fn new(rule: &Rule, reject: Reject, allowed: Option<&[String]>, request_id: Uuid) -> Self {
+        if is_acknowledged(rule, reject) {
+            return Self::acknowledgement(reject);
+        }
         let status = rule.statuses.of(reject.class());
         let mut headers = vec![("content-type", "text/plain; charset=utf-8".to_owned())];
         if status == 401 {
@@ -48,6 +51,25 @@ impl Refusal {
             headers,
         }
     }
+
+    /// What contents a sender whose request was delivered before: a TwiML response that does nothing.
+    fn acknowledgement(reject: Reject) -> Self {
+        Self {
+            status: 200,
+            details: format!("twilio_guard_{}", reject.code()),
+            body: "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response></Response>".to_owned(),
+            headers: vec![("content-type", "text/xml; charset=utf-8".to_owned())],
+        }
+    }
+}
+
+/// The status with which a request is answered.
+fn status_of(rule: &Rule, reject: Reject) -> u16 {
+    if is_acknowledged(rule, reject) { 200 } else { rule.statuses.of(reject.class()) }
+}
+
+fn is_acknowledged(rule: &Rule, reject: Reject) -> bool {
+    reject == Reject::Replayed && rule.replay.dedupe.on_replay == OnReplay::Acknowledge
 }
 
 /// The request id that a client sent, where it is a UUID; anything else could carry data of its own.
@@ -59,10 +81,11 @@ pub fn client_request_id(head: &RequestHead<'_>) -> Option<Uuid> {
 
 /// The value of the verified header.
 #[must_use]
-pub fn verified_header_value(rule: &Rule, verified: &Verified) -> String {
+pub fn verified_header_value(rule: &Rule, verified: &Verified, mark: ReplayMark) -> String {
     let account = verified.account_sid().map(|sid| format!("account={sid}; ")).unwrap_or_default();
     let (label, _) = verified.key().parts();
-    format!("scheme={}; {account}key={label}; route={}", verified.scheme().as_str(), rule.name)
+    let (scheme, replay) = (verified.scheme().as_str(), mark.as_str());
+    format!("scheme={scheme}; {account}key={label}; route={}; replay={replay}", rule.name)
 }
 
 /// A verdict in the words of metrics, filter state and log.
@@ -76,6 +99,8 @@ pub struct Report<'a> {
     pub route: &'a str,
     /// The proof, where there is one.
     pub verified: Option<&'a Verified>,
+    /// What the store says of it.
+    pub replay: Option<ReplayMark>,
     refused: Option<&'a Refused>,
     status: Option<u16>,
 }
@@ -86,7 +111,7 @@ impl<'a> Report<'a> {
     pub fn of_disposition(rule: &'a Rule, disposition: &'a Disposition) -> Self {
         let route = rule.name.as_str();
         let (outcome, verified, refused) = match disposition {
-            Disposition::Verified(verified) => ("verified", Some(verified), None),
+            Disposition::Verified(verified, mark) => ("verified", Some((verified, *mark)), None),
             Disposition::Unprotected => ("unprotected", None, None),
             Disposition::ObservedReject(refused) => ("observed_reject", None, Some(refused)),
         };
@@ -94,7 +119,8 @@ impl<'a> Report<'a> {
             outcome,
             reason: refused.map(|refused| refused.reject),
             route,
-            verified,
+            verified: verified.map(|(verified, _)| verified),
+            replay: verified.map(|(_, mark)| mark),
             refused,
             status: None,
         }
@@ -108,8 +134,9 @@ impl<'a> Report<'a> {
             reason: Some(refused.reject),
             route: &rule.name,
             verified: None,
+            replay: None,
             refused: Some(refused),
-            status: Some(rule.statuses.of(refused.reject.class())),
+            status: Some(status_of(rule, refused.reject)),
         }
     }
 

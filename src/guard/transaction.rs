@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use super::admission::{self, Store, Times};
 use super::{Disposition, Step};
-use crate::config::{Hold, Mode, Plan, Protection, Rule};
+use crate::config::{Hold, Mode, Plan, Protection, ReplayStore, Rule};
 use crate::reject::{Reject, StatusClass};
+use crate::replay::{Outcome, Ticket, event_times, strip_minted};
 use crate::request::RequestHead;
 use crate::route::{self, Selection};
 use crate::signature::explain::{Evidence, Hint};
-use crate::signature::{self, AwaitsBody, HeadVerdict, Refused};
+use crate::signature::{self, AwaitsBody, HeadVerdict, Refused, Verified};
+use crate::times::read_time;
 
 /// The state of one request. It keeps the rule under which the request began.
 #[derive(Debug)]
@@ -19,6 +22,9 @@ pub struct Transaction {
     state: State,
     buffered: usize,
     evidence: Option<Box<Evidence>>,
+    times: Times,
+    stripped_target: Option<Vec<u8>>,
+    ticket: Option<Ticket>,
 }
 
 #[derive(Debug)]
@@ -30,7 +36,7 @@ enum State {
     Refusing(Refused),
     /// The request went upstream.
     Forwarded,
-    /// The request was answered here.
+    /// The request was answered here, or nobody has asked yet whether it may pass.
     Answered,
 }
 
@@ -54,6 +60,9 @@ impl Transaction {
             state: State::Forwarded,
             buffered: 0,
             evidence,
+            times: Times { unsigned: unsigned_times(rule, head), ..Times::default() },
+            stripped_target: if rule.replay.minted.strip { strip_minted(head.target) } else { None },
+            ticket: None,
         };
         let step = match (gate, &rule.protection) {
             (Some(gate), _) => transaction.refuse_head(gate.reject.into(), head),
@@ -79,6 +88,9 @@ impl Transaction {
             state: State::Forwarded,
             buffered: 0,
             evidence: None,
+            times: Times::default(),
+            stripped_target: None,
+            ticket: None,
         };
         let step = transaction.host_failed();
         (transaction, step)
@@ -139,6 +151,48 @@ impl Transaction {
     /// Too many requests wait already: this one cannot.
     pub fn overloaded(&mut self) -> Step {
         self.refuse(Reject::Overloaded.into())
+    }
+
+    /// Whether a genuine request may pass, by its time and by the number of its copies. `now` is in seconds since 1970.
+    pub fn admit(
+        &mut self,
+        verified: Verified,
+        store_rule: &ReplayStore,
+        now: u64,
+        store: &dyn Store,
+    ) -> Step {
+        match admission::admit(&self.rule, store_rule, &verified, &self.times, now, store) {
+            Ok(admitted) => {
+                self.ticket = admitted.ticket;
+                self.forward(Disposition::Verified(verified, admitted.mark))
+            }
+            Err(reject) => self.refuse(Refused::of(reject, &verified)),
+        }
+    }
+
+    /// The target that the upstream gets, where that is not the one that came.
+    #[must_use]
+    pub fn stripped_target(&self) -> Option<&[u8]> {
+        self.stripped_target.as_deref()
+    }
+
+    /// Whether what becomes of the request has to be told to the store.
+    #[must_use]
+    pub const fn is_reserved(&self) -> bool {
+        self.ticket.is_some()
+    }
+
+    /// The response began, with this status, or the request ended without one. `reached_upstream` says whether the
+    /// request was sent to an upstream. What the store has to be told, if it was not told yet.
+    pub fn settle(&mut self, status: Option<u16>, reached_upstream: bool) -> Option<(Ticket, Outcome)> {
+        // With these the application asks for the request once more (RFC 9110, section 15.5.9; RFC 8470; RFC 6585).
+        let asks_again = matches!(status, Some(408 | 425 | 429));
+        let outcome = match status {
+            _ if !reached_upstream => Outcome::Released,
+            Some(status) if status < 500 && !asks_again => Outcome::Delivered,
+            _ => Outcome::Attempted,
+        };
+        self.ticket.take().map(|ticket| (ticket, outcome))
     }
 
     /// More of the body is buffered: `buffered` bytes in all. `read` copies that many bytes and is called at most
@@ -208,7 +262,10 @@ impl Transaction {
 
     fn proceed(&mut self, verdict: Result<HeadVerdict, Refused>, head: &RequestHead<'_>) -> Step {
         match verdict {
-            Ok(HeadVerdict::Verified(verified)) => self.forward(Disposition::Verified(verified)),
+            Ok(HeadVerdict::Verified(verified)) => {
+                self.state = State::Answered;
+                Step::Admit(verified)
+            }
             Ok(HeadVerdict::Awaits(awaits)) => {
                 self.state = State::Awaiting(awaits);
                 match self.rule.hold {
@@ -224,7 +281,12 @@ impl Transaction {
         let body = if self.buffered == 0 { Some(Vec::new()) } else { read(self.buffered) };
         let Some(body) = body.filter(|body| body.len() == self.buffered) else { return self.host_failed() };
         match awaits.judge(&body) {
-            Ok(verified) => self.forward(Disposition::Verified(verified)),
+            Ok(verified) => {
+                if self.rule.replay.freshness.cloudevents {
+                    self.times.in_body = event_times(&body);
+                }
+                Step::Admit(verified)
+            }
             Err(refused) => {
                 if let Some(evidence) = &mut self.evidence {
                     evidence.set_body(body);
@@ -270,4 +332,15 @@ impl Transaction {
         self.state = State::Forwarded;
         Step::Forward(disposition)
     }
+}
+
+/// The times in the headers that the rule looks at. Two values in one header, or two headers, are no time.
+fn unsigned_times(rule: &Rule, head: &RequestHead<'_>) -> Vec<Option<u64>> {
+    let sources = rule.replay.freshness.headers.iter();
+    let times = sources.filter_map(|source| {
+        let mut values = head.time_headers.iter().filter(|(name, _)| *name == source.name.as_bytes());
+        let (_, value) = values.next()?;
+        Some(if values.next().is_some() { None } else { read_time(source.format, value) })
+    });
+    times.collect()
 }

@@ -7,12 +7,18 @@
 use std::time::Duration;
 
 const OK: u32 = 0;
+const NOT_FOUND: u32 = 1;
+const CAS_MISMATCH: u32 = 8;
 const REQUEST_HEADERS: u32 = 0;
 const REQUEST_TRAILERS: u32 = 1;
+const RESPONSE_HEADERS: u32 = 2;
 const REQUEST_BODY: u32 = 0;
 const PLUGIN_CONFIGURATION: u32 = 7;
 const REQUEST_STREAM: u32 = 0;
 const COUNTER: u32 = 0;
+const GAUGE: u32 = 1;
+/// No version of a key has this number: a swap against it succeeds only where there is no key (envoy-facts 3).
+const NO_VERSION: u32 = u32::MAX;
 /// Tells the host that the answer is not gRPC.
 const NO_GRPC_STATUS: i32 = -1;
 
@@ -87,6 +93,28 @@ unsafe extern "C" {
     ) -> u32;
     fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, offset: i64) -> u32;
+    fn proxy_record_metric(id: u32, value: u64) -> u32;
+    fn proxy_get_header_map_value(
+        map: u32,
+        name: *const u8,
+        name_size: usize,
+        value: *mut *mut u8,
+        value_size: *mut usize,
+    ) -> u32;
+    fn proxy_get_shared_data(
+        key: *const u8,
+        key_size: usize,
+        value: *mut *mut u8,
+        value_size: *mut usize,
+        cas: *mut u32,
+    ) -> u32;
+    fn proxy_set_shared_data(
+        key: *const u8,
+        key_size: usize,
+        value: *const u8,
+        value_size: usize,
+        cas: u32,
+    ) -> u32;
 }
 
 proxy_wasm::main! {{
@@ -185,7 +213,7 @@ impl Map {
 }
 
 /// Sets a request header to one value.
-pub(super) fn replace_request_header(name: &str, value: &str) -> Result<()> {
+pub(super) fn replace_request_header(name: &str, value: &[u8]) -> Result<()> {
     // SAFETY: both pointers and lengths describe live strings; the host only reads them.
     check(unsafe {
         proxy_replace_header_map_value(
@@ -207,6 +235,46 @@ pub(super) fn direct_peer() -> Result<Vec<u8>> {
     let path = b"filter_state\0twilio_guard.direct_peer";
     // SAFETY: the path is a live slice; the out-pointers come from `owned` and are live.
     owned(|data, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) })
+}
+
+/// Whether the current stream's request was sent to an upstream: only a connection has a local address.
+pub(super) fn has_upstream_connection() -> bool {
+    let path = b"upstream\0local_address";
+    // SAFETY: the path is a live slice; the out-pointers come from `owned` and are live.
+    let address = owned(|data, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) });
+    address.is_ok_and(|address| !address.is_empty())
+}
+
+/// The status of the current stream's response.
+pub(super) fn response_status() -> Option<u16> {
+    let name = b":status";
+    // SAFETY: the name is a live slice; the out-pointers come from `owned` and are live.
+    let status = owned(|data, size| unsafe {
+        proxy_get_header_map_value(RESPONSE_HEADERS, name.as_ptr(), name.len(), data, size)
+    });
+    std::str::from_utf8(&status.ok()?).ok()?.parse().ok()
+}
+
+/// Reads a key that all VMs of this VM id share: its value, and the number of this version of it. `None` where there is no key.
+pub(super) fn shared_data(key: &str) -> Result<Option<(Vec<u8>, u32)>> {
+    let mut version = 0;
+    let mut is_missing = false;
+    // SAFETY: the key is a live string; the out-pointers come from `owned` and this frame, and are live.
+    let value = owned(|data, size| unsafe {
+        let status = proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &raw mut version);
+        is_missing = status == NOT_FOUND;
+        status
+    });
+    if is_missing { Ok(None) } else { value.map(|value| Some((value, version))) }
+}
+
+/// Writes a key if its version is still this one, or (`None`) if there is no such key. `false` if not.
+pub(super) fn swap_shared_data(key: &str, version: Option<u32>, value: &[u8]) -> Result<bool> {
+    let version = version.unwrap_or(NO_VERSION);
+    // SAFETY: pointers and lengths describe live data; the host only reads it.
+    let status =
+        unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), version) };
+    if status == CAS_MISMATCH { Ok(false) } else { check(status).map(|()| true) }
 }
 
 /// Sets the filter state `wasm.<name>` of the current stream.
@@ -262,10 +330,25 @@ pub(super) fn call_foreign_function(name: &str, arguments: &[u8]) -> Result<Vec<
 
 /// Defines (or finds) the counter of this name.
 pub(super) fn counter(name: &str) -> Result<u32> {
+    metric(COUNTER, name)
+}
+
+/// Defines (or finds) the gauge of this name.
+pub(super) fn gauge(name: &str) -> Result<u32> {
+    metric(GAUGE, name)
+}
+
+fn metric(kind: u32, name: &str) -> Result<u32> {
     let mut id = 0;
     // SAFETY: the name is a live string, `id` a live variable.
-    check(unsafe { proxy_define_metric(COUNTER, name.as_ptr(), name.len(), &raw mut id) })?;
+    check(unsafe { proxy_define_metric(kind, name.as_ptr(), name.len(), &raw mut id) })?;
     Ok(id)
+}
+
+/// Sets a gauge. A value that the host refuses is lost; it is not worth a request.
+pub(super) fn set_gauge(gauge: u32, value: u64) {
+    // SAFETY: no pointers.
+    let _ = unsafe { proxy_record_metric(gauge, value) };
 }
 
 /// Adds to a counter. A count that the host refuses is lost; it is not worth a request.

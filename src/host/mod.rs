@@ -11,4 +11,5 @@ mod held;
 mod root;
 mod shared;
 mod shown;
+mod store;
 mod stream;

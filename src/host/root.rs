@@ -11,6 +11,7 @@ use super::abi::{self, Level};
 use super::ecdsa::HostVerifier;
 use super::held::Held;
 use super::shared::Shared;
+use super::store::HostStore;
 use super::stream::{HttpStream, Stream};
 use crate::config::{Environment, KeyName, Plan, Secret};
 use crate::p256::Verifier;
@@ -37,6 +38,7 @@ pub(super) struct Root {
     plan: Option<Arc<Plan>>,
     shared: Rc<Shared>,
     held: Rc<Held<Stream>>,
+    store: Option<Rc<HostStore>>,
 }
 
 impl Root {
@@ -48,6 +50,9 @@ impl Root {
         self.held.set_period(tick);
         self.shared.counters.forget();
         abi::log(Level::Info, &format!("twilio-guard {}", summary(&plan)));
+        let store = HostStore::new(&plan);
+        store.show_age();
+        self.store = Some(Rc::new(store));
         self.plan = Some(Arc::new(plan));
         Ok(())
     }
@@ -67,6 +72,9 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
+        if let Some(store) = &self.store {
+            store.show_age();
+        }
         for (id, stream) in self.held.tick() {
             if abi::set_effective_context(id).is_ok() {
                 stream.borrow_mut().time_out();
@@ -75,7 +83,8 @@ impl RootContext for Root {
     }
 
     fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(HttpStream::new(id, self.plan.clone(), Rc::clone(&self.shared), Rc::clone(&self.held))))
+        let configured = self.plan.clone().zip(self.store.clone());
+        Some(Box::new(HttpStream::new(id, configured, Rc::clone(&self.shared), Rc::clone(&self.held))))
     }
 
     fn get_type(&self) -> Option<ContextType> {
@@ -90,10 +99,20 @@ fn summary(plan: &Plan) -> String {
     keys.sort_unstable();
     keys.dedup();
     format!(
-        "{} configured: {} routes, default {}, keys {}",
+        "{} configured: {} routes, default {}, keys {}{}",
         env!("CARGO_PKG_VERSION"),
         plan.routes().len(),
         plan.default_rule().protection.as_str(),
-        keys.join(" ")
+        keys.join(" "),
+        remembered(plan),
     )
+}
+
+/// What rate of requests the store remembers for the longest window.
+fn remembered(plan: &Plan) -> String {
+    let windows = plan.rules().filter(|rule| rule.remembers()).map(|rule| rule.replay.dedupe.window);
+    let Some(window) = windows.max() else { return String::new() };
+    let capacity = plan.replay_store().capacity;
+    let per_minute = capacity.saturating_mul(60) / usize::try_from(window.as_secs()).unwrap_or(1).max(1);
+    format!("; replay store for {capacity} requests: {per_minute} a minute over {} s", window.as_secs())
 }

@@ -69,3 +69,10 @@ pub(super) fn random_request_id() -> Uuid {
     let _ = getrandom::fill(&mut bytes);
     Builder::from_random_bytes(bytes).into_uuid()
 }
+
+/// A random number.
+pub(super) fn random_u32() -> u32 {
+    // Without randomness the number is constant: passes of one capture are then not told apart, and no further one is let through
+    // for it.
+    getrandom::u32().unwrap_or_default()
+}

@@ -12,7 +12,7 @@ pub(super) fn show_view(view: &LogView) -> Result<(), HostError> {
     show_state(view)?;
     for (name, value) in &view.headers {
         match value {
-            Some(value) => abi::replace_request_header(name, value)?,
+            Some(value) => abi::replace_request_header(name, value.as_bytes())?,
             None => Map::Headers.remove(name.as_bytes())?,
         }
     }
@@ -46,12 +46,15 @@ fn show_state(view: &LogView) -> Result<(), HostError> {
     Ok(())
 }
 
-/// Shows the verdict: `wasm.twilio_guard.{verdict,route,reason,scheme,key,account}`.
+/// Shows the verdict: `wasm.twilio_guard.{verdict,route,reason,scheme,key,account,replay}`.
 pub(super) fn show_report(report: &Report<'_>) -> Result<(), HostError> {
     abi::set_filter_state("twilio_guard.verdict", report.outcome)?;
     abi::set_filter_state("twilio_guard.route", report.route)?;
     if report.reason.is_some() {
         abi::set_filter_state("twilio_guard.reason", report.reason_code())?;
+    }
+    if let Some(mark) = report.replay {
+        abi::set_filter_state("twilio_guard.replay", mark.as_str())?;
     }
     if let Some(verified) = report.verified {
         abi::set_filter_state("twilio_guard.scheme", verified.scheme().as_str())?;

@@ -12,6 +12,7 @@ use super::abi::{self, HostError, Map};
 use super::held::Held;
 use super::shared::{Shared, random_request_id};
 use super::shown::{show_report, show_unjudged, show_view};
+use super::store::HostStore;
 use crate::config::{Hold, Mode, Plan};
 use crate::guard::{
     Disposition, LogView, Refusal, Report, Step, Transaction, client_request_id, verified_header_value,
@@ -19,26 +20,26 @@ use crate::guard::{
 use crate::headers::is_unwanted;
 use crate::request::RequestHead;
 use crate::route;
-use crate::signature::Refused;
 use crate::signature::explain::Hint;
+use crate::signature::{Refused, Verified};
 
 /// The context that the proxy's callbacks reach.
 pub(super) struct HttpStream {
     id: u32,
     shared: Rc<Shared>,
     held: Rc<Held<Stream>>,
-    plan: Option<Arc<Plan>>,
+    configured: Option<(Arc<Plan>, Rc<HostStore>)>,
     stream: Option<Rc<RefCell<Stream>>>,
 }
 
 impl HttpStream {
     pub(super) const fn new(
         id: u32,
-        plan: Option<Arc<Plan>>,
+        configured: Option<(Arc<Plan>, Rc<HostStore>)>,
         shared: Rc<Shared>,
         held: Rc<Held<Stream>>,
     ) -> Self {
-        Self { id, shared, held, plan, stream: None }
+        Self { id, shared, held, configured, stream: None }
     }
 
     /// Carries a later callback to the request, if its head was seen; without a head nothing may pass.
@@ -56,12 +57,12 @@ impl Context for HttpStream {}
 
 impl HttpContext for HttpStream {
     fn on_http_request_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
-        let Some(plan) = self.plan.clone() else {
+        let Some((plan, store)) = self.configured.clone() else {
             // A plugin without a configuration cannot vouch for anything.
             let _ = abi::send_local_response(503, "twilio_guard_host_error", &[], "");
             return Action::Pause;
         };
-        let (mut stream, mut step) = Stream::begin(plan, Rc::clone(&self.shared), end_of_stream);
+        let (mut stream, mut step) = Stream::begin(plan, store, Rc::clone(&self.shared), end_of_stream);
         let weight = stream.transaction.weight();
         if stream.transaction.is_waiting() && !self.held.has_room(weight) {
             step = stream.transaction.overloaded();
@@ -96,9 +97,19 @@ impl HttpContext for HttpStream {
         })
     }
 
+    fn on_http_response_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
+        if let Some(stream) = &self.stream {
+            stream.borrow_mut().settle(abi::response_status);
+        }
+        Action::Continue
+    }
+
     fn on_log(&mut self) {
-        if let (None, Some(plan)) = (&self.stream, &self.plan) {
-            show_unjudged(plan);
+        match (&self.stream, &self.configured) {
+            // Whoever was not answered left.
+            (Some(stream), _) => stream.borrow_mut().settle(|| None),
+            (None, Some((plan, _))) => show_unjudged(plan),
+            (None, None) => {}
         }
     }
 }
@@ -113,13 +124,14 @@ impl Drop for HttpStream {
 pub(super) struct Stream {
     transaction: Transaction,
     plan: Arc<Plan>,
+    store: Rc<HostStore>,
     shared: Rc<Shared>,
     request_id: Option<Uuid>,
 }
 
 impl Stream {
     /// Reads the head, shows what may be seen of it, removes what must not go upstream, and judges.
-    fn begin(plan: Arc<Plan>, shared: Rc<Shared>, end_of_stream: bool) -> (Self, Step) {
+    fn begin(plan: Arc<Plan>, store: Rc<HostStore>, shared: Rc<Shared>, end_of_stream: bool) -> (Self, Step) {
         let peer = if plan.needs_peer() { abi::direct_peer().ok() } else { None };
         let headers = Map::Headers.fields();
         let pairs = headers.as_ref().ok().and_then(abi::HeaderMap::pairs);
@@ -127,10 +139,12 @@ impl Stream {
             // The request is refused whether or not this can be shown.
             let _ = show_view(&LogView::unreadable());
             let (transaction, step) = Transaction::unreadable(&plan);
-            return (Self { transaction, plan, shared, request_id: None }, step);
+            return (Self { transaction, plan, store, shared, request_id: None }, step);
         };
         let unwanted = |name: &[u8]| is_unwanted(name, plan.verified_header());
+        let time_headers = pairs.iter().filter(|(name, _)| plan.is_time_header(name)).copied().collect();
         let mut head = RequestHead::read(pairs, end_of_stream, unwanted);
+        head.time_headers = time_headers;
         head.peer = peer.as_deref();
         head.host_delivers_bodies = shared.bodies_follow_held_heads.get();
         let selection = route::select(&plan, &head);
@@ -143,7 +157,7 @@ impl Stream {
             step = transaction.host_failed();
         }
         let request_id = view.request_id.or_else(|| client_request_id(&head));
-        (Self { transaction, plan, shared, request_id }, step)
+        (Self { transaction, plan, store, shared, request_id }, step)
     }
 
     fn clean_trailers(&self) -> Result<(), HostError> {
@@ -176,6 +190,10 @@ impl Stream {
         match step {
             Step::Hold => Action::Pause,
             Step::HoldBody | Step::Pass => Action::Continue,
+            Step::Admit(verified) => {
+                let step = self.admit(verified);
+                self.apply(step)
+            }
             Step::Refuse(refused) => self.refuse(&refused),
             Step::Forward(disposition) => match self.forward(&disposition) {
                 Ok(()) => Action::Continue,
@@ -187,14 +205,34 @@ impl Stream {
         }
     }
 
+    fn admit(&mut self, verified: Verified) -> Step {
+        let Ok(now) = abi::now() else { return self.transaction.host_failed() };
+        let rule = self.plan.replay_store();
+        self.transaction.admit(verified, rule, now.as_secs(), &*self.store)
+    }
+
+    /// Tells the store what became of the request, if it waits for that.
+    fn settle(&mut self, status: impl FnOnce() -> Option<u16>) {
+        if !self.transaction.is_reserved() {
+            return;
+        }
+        if let Some(settlement) = self.transaction.settle(status(), abi::has_upstream_connection()) {
+            self.store.settle(settlement);
+        }
+    }
+
     fn forward(&self, disposition: &Disposition) -> Result<(), HostError> {
         let rule = self.transaction.rule();
         let report = Report::of_disposition(rule, disposition);
-        if let Disposition::Verified(verified) = disposition
+        if let Disposition::Verified(verified, mark) = disposition
             && rule.hold == Hold::Headers
             && self.transaction.mode() == Mode::Enforce
         {
-            abi::replace_request_header(self.plan.verified_header(), &verified_header_value(rule, verified))?;
+            let value = verified_header_value(rule, verified, *mark);
+            abi::replace_request_header(self.plan.verified_header(), value.as_bytes())?;
+        }
+        if let (Disposition::Verified(..), Some(target)) = (disposition, self.transaction.stripped_target()) {
+            abi::replace_request_header(":path", target)?;
         }
         show_report(&report)?;
         self.shared.counters.count(rule, &report);

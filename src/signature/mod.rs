@@ -14,6 +14,7 @@ mod twilio;
 mod urls;
 
 pub use body::BodyRule;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::config::{KeyName, Limits, SendgridRule, TwilioRule};
@@ -132,9 +133,42 @@ pub struct Verified {
     scheme: Scheme,
     account: Option<Arc<str>>,
     key: Arc<KeyName>,
+    signed: Signed,
+}
+
+/// What was signed, as far as replay windows look at it. It never prints: with the key's MAC it is a valid request.
+#[derive(Clone, Default)]
+pub struct Signed {
+    /// What the scheme computed: the same for every copy of a request.
+    pub(crate) computed: Vec<u8>,
+    /// The signed text, without a body of which only the hash is signed; empty for SendGrid.
+    pub(crate) text: Vec<u8>,
+    /// How much of that is the URL.
+    pub(crate) url_length: usize,
+    /// The times among the signed parameters, in seconds since 1970; `None` for one that cannot be read.
+    pub(crate) times: Vec<Option<u64>>,
+}
+
+impl Signed {
+    /// The signed URL.
+    pub(crate) fn url(&self) -> &[u8] {
+        self.text.get(..self.url_length).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Signed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Signed(..)")
+    }
 }
 
 impl Verified {
+    /// What was signed.
+    #[must_use]
+    pub const fn signed(&self) -> &Signed {
+        &self.signed
+    }
+
     /// How the request was signed.
     #[must_use]
     pub const fn scheme(&self) -> Scheme {
@@ -170,6 +204,15 @@ pub struct Tried {
     pub account: Option<Arc<str>>,
     /// The names of the keys.
     pub keys: Vec<Arc<KeyName>>,
+}
+
+impl Refused {
+    /// The refusal of a request whose signature is genuine.
+    #[must_use]
+    pub fn of(reject: Reject, verified: &Verified) -> Self {
+        let keys = vec![Arc::clone(&verified.key)];
+        Self { reject, tried: Some(Tried { account: verified.account.clone(), keys }) }
+    }
 }
 
 impl From<Reject> for Refused {

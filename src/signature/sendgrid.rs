@@ -5,11 +5,14 @@
 
 use std::sync::Arc;
 
-use super::{Refused, Scheme, Tried, Verified};
-use crate::config::{Limits, SendgridKey, SendgridRule};
+use sha2::{Digest, Sha256};
+
+use super::{Refused, Scheme, Signed, Tried, Verified};
+use crate::config::{Limits, SendgridKey, SendgridRule, TimeFormat};
 use crate::p256::Signature;
 use crate::reject::Reject;
 use crate::request::{Occurs, RequestHead, comparable_host};
+use crate::times::read_time;
 
 /// A head with one well-formed signature and timestamp; the body decides.
 #[derive(Debug)]
@@ -60,7 +63,13 @@ impl AwaitsBody {
         for SendgridKey { name, key } in keys.keys() {
             match keys.verifier().verify(key, &self.signature, [&self.timestamp, body]) {
                 Ok(true) => {
-                    return Ok(Verified { scheme: Scheme::Sendgrid, account: None, key: Arc::clone(name) });
+                    let signed = self.signed(key.der(), body);
+                    return Ok(Verified {
+                        scheme: Scheme::Sendgrid,
+                        account: None,
+                        key: Arc::clone(name),
+                        signed,
+                    });
                 }
                 Ok(false) => {}
                 Err(_) => return Err(Reject::HostError.into()),
@@ -68,5 +77,16 @@ impl AwaitsBody {
         }
         let keys = keys.keys().iter().map(|key| Arc::clone(&key.name)).collect();
         Err(Refused { reject: Reject::Mismatch, tried: Some(Tried { account: None, keys }) })
+    }
+
+    /// The signature itself will not do as what all copies share: it has a twin, and can be encoded in two ways. The key belongs to
+    /// it, because two webhooks may be sent the same events at the same time.
+    fn signed(&self, key: &[u8], body: &[u8]) -> Signed {
+        let digest = Sha256::new().chain_update(key).chain_update(self.timestamp).chain_update(body);
+        Signed {
+            computed: digest.finalize().to_vec(),
+            times: vec![read_time(TimeFormat::Epoch, &self.timestamp)],
+            ..Signed::default()
+        }
     }
 }

@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use super::budget::Budget;
 use super::form::Form;
-use super::{BodyRule, Refused, Scheme, Tried, Verified, query, settings, urls};
+use super::{BodyRule, Refused, Scheme, Signed, Tried, Verified, query, settings, urls};
 use crate::config::{Account, Algorithm, Key, Limits, PublicUrl, SharedKey, TwilioRule, UrlBases};
 use crate::reject::Reject;
 use crate::request::{Occurs, RequestHead};
+use crate::times::read_time;
 
 /// The head of a request that carries one well-formed signature and can still turn out to be genuine.
 #[derive(Debug)]
@@ -135,29 +136,59 @@ impl SignedHead {
             }
         };
         let bases = bases.for_request(self.is_upgrade);
-        let mut key = self.signing_key(signer.keys(), bases, form, &mut budget).map_err(refuse)?;
-        if key.is_none()
-            && let Some(other_order) = form.and_then(Form::in_utf16_order)
-        {
-            key = self.signing_key(signer.keys(), bases, Some(&other_order), &mut budget).map_err(refuse)?;
+        let mut found = self.signing_key(signer.keys(), bases, form, &mut budget).map_err(refuse)?;
+        let other_order = if found.is_none() { form.and_then(Form::in_utf16_order) } else { None };
+        if let Some(other_order) = &other_order {
+            found = self.signing_key(signer.keys(), bases, Some(other_order), &mut budget).map_err(refuse)?;
         }
-        let key = key.ok_or_else(|| refuse(Reject::Mismatch))?;
+        let (key, base) = found.ok_or_else(|| refuse(Reject::Mismatch))?;
         self.check_required(form).map_err(refuse)?;
         Ok(Verified {
             scheme: signer.scheme(),
             account: signer.account().cloned(),
             key: Arc::clone(key.name()),
+            signed: self.signed(base, other_order.as_ref().or(form)),
         })
+    }
+
+    /// What was signed, now that a key is found that signed it.
+    fn signed(&self, base: &str, form: Option<&Form>) -> Signed {
+        let mut text = [base.as_bytes(), &self.target].concat();
+        let url_length = text.len();
+        form.iter().flat_map(|form| form.signed_pieces()).for_each(|piece| text.extend(piece));
+        let times = self.rule.time_params.iter().filter_map(|source| {
+            match self.signed_values(source.name.as_bytes(), form).as_slice() {
+                [] => None,
+                [value] => Some(read_time(source.format, value)),
+                _ => Some(None),
+            }
+        });
+        // Equal to the MAC that was computed, byte for byte: it was compared with it.
+        let computed = self.signature.clone();
+        Signed { computed, times: times.collect(), text, url_length }
+    }
+
+    /// The distinct values of a signed parameter: in the form where there is one, else in the query.
+    fn signed_values(&self, name: &[u8], form: Option<&Form>) -> Vec<Vec<u8>> {
+        let mut values: Vec<Vec<u8>> = match form {
+            Some(form) => form.values(name).map(<[u8]>::to_vec).collect(),
+            None => query::pairs(self.query())
+                .filter(|(own, _)| own.as_ref() == name)
+                .map(|(_, value)| value.into_owned())
+                .collect(),
+        };
+        values.dedup();
+        values
     }
 
     /// The first key under which one of the URL spellings has the request's signature.
     fn signing_key<'k>(
         &self,
         keys: &'k [Key],
-        bases: &[String],
+        bases: &'k [String],
         form: Option<&Form>,
         budget: &mut Budget,
-    ) -> Result<Option<&'k Key>, Reject> {
+    ) -> Result<Option<(&'k Key, &'k str)>, Reject> {
         let form_length = form.map_or(0, Form::signed_length);
         for key in keys {
             for base in bases {
@@ -170,7 +201,7 @@ impl SignedHead {
                     mac.update(piece);
                 }
                 if mac.finish().matches(&self.signature) {
-                    return Ok(Some(key));
+                    return Ok(Some((key, base)));
                 }
             }
         }
@@ -243,15 +274,7 @@ impl SignedHead {
     /// Signed parameters that the rule requires: in the form where there is one, else in the query.
     fn check_required(&self, form: Option<&Form>) -> Result<(), Reject> {
         for required in &self.rule.require_params {
-            let name = required.name.as_bytes();
-            let mut values: Vec<Vec<u8>> = match form {
-                Some(form) => form.values(name).map(<[u8]>::to_vec).collect(),
-                None => query::pairs(self.query())
-                    .filter(|(own, _)| own.as_ref() == name)
-                    .map(|(_, value)| value.into_owned())
-                    .collect(),
-            };
-            values.dedup();
+            let values = self.signed_values(required.name.as_bytes(), form);
             match values.as_slice() {
                 [value] if required.shape.fits(value) => {}
                 [_] => return Err(Reject::MalformedParam),
@@ -271,7 +294,7 @@ impl AwaitsBody {
     pub(super) fn weight(&self) -> usize {
         match &self.rest {
             Rest::Form(head) => head.target.len(),
-            Rest::Hash { .. } | Rest::Nothing(..) => 0,
+            Rest::Hash { verified, .. } | Rest::Nothing(verified, _) => verified.signed.text.len(),
         }
     }
 

@@ -75,7 +75,7 @@ fn no_value_of_any_key_is_ever_shown() {
 
 #[test]
 fn no_value_under_an_unknown_or_later_key_is_ever_shown() {
-    for key in ["unheard_of", "replay", "mint_keys", "explain", "sendgrid_keys", "auth_token"] {
+    for key in ["unheard_of", "egress", "redis", "explain", "sendgrid_keys", "auth_token"] {
         for pointer in
             ["", "/routes/0", "/routes/0/match", "/accounts/0", "/accounts/0/auth_tokens/0", "/limits"]
         {

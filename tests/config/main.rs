@@ -62,6 +62,11 @@ fn full() -> Value {
                 "limits": {"max_body": 1000, "body_timeout": "5s"},
                 "statuses": {"denied": 404},
                 "redaction": {"allow_params": [], "sid_action": "mask"},
+                "replay": {
+                    "freshness": {"require": true, "sources": [{"param": "Timestamp"}]},
+                    "dedupe": {"eligible": "always"},
+                    "minted": {"strip": true},
+                },
             },
             {"name": "public", "match": {"path_prefix": "/public"}, "verify": "none"},
             {"name": "status", "match": {"path_template": "/calls/{sid}"}, "verify": "deny"},
@@ -74,7 +79,7 @@ fn full() -> Value {
         },
         "statuses": {
             "missing_signature": 401, "invalid_signature": 401, "denied": 403, "stale": 408, "timeout": 408,
-            "replayed": 409, "too_large": 413, "method": 405, "undecidable": 503,
+            "replayed": 409, "in_flight": 503, "too_large": 413, "method": 405, "undecidable": 503,
         },
         "verified_header": "x-twilio-guard",
         "shared_keys": [
@@ -82,6 +87,21 @@ fn full() -> Value {
         ],
         "sendgrid_keys": [{"env": "SENDGRID_KEY", "label": "events"}],
         "explain": false,
+        "replay": {
+            "freshness": {
+                "max_age": "5m", "max_skew": "60s", "require": false,
+                "sources": [{"header": "x-request-timestamp", "format": "epoch"}],
+            },
+            "dedupe": {
+                "eligible": "event_id", "window": "10m", "max_deliveries": 2, "max_attempts": 3, "lease": "30s",
+                "on_replay": "flag", "on_full": "deny",
+            },
+            "minted": {"require": false, "strip": false},
+            "store": {"local": {"capacity": 4096}},
+            "namespace": "other",
+            "cold_start": "strict",
+        },
+        "mint_keys": [{"id": "m1", "secret": {"value": "0123456789abcdef0123456789abcdef"}}],
         "redaction": {
             "allow_params": ["StepName"], "drop_params": ["note"], "route_words": ["intake"],
             "sensitive_nouns": ["ward"], "sid_action": "hash", "rewrite_headers": "all",

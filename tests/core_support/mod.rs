@@ -218,7 +218,7 @@ impl Request {
             assert!(!is_last || !transaction.is_waiting(), "no verdict at the end: {step:?}");
         }
         match step {
-            Step::Forward(Disposition::Verified(verified)) => Outcome::Verified {
+            Step::Admit(verified) => Outcome::Verified {
                 account: verified.account_sid().map(str::to_owned),
                 key: verified.key().parts().0.to_owned(),
             },

@@ -4,7 +4,7 @@ use crate::case::{Case, Scheme};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use twilio_guard::config::Plan;
-use twilio_guard::guard::{Disposition, Step, Transaction};
+use twilio_guard::guard::{Step, Transaction};
 use twilio_guard::native::NativeEnvironment;
 use twilio_guard::request::RequestHead;
 
@@ -39,7 +39,7 @@ impl Guard {
             step = transaction.body(case.body.len(), true, |_| Some(case.body.clone()));
         }
         match step {
-            Step::Forward(Disposition::Verified(_)) => "accepts".to_owned(),
+            Step::Admit(_) => "accepts".to_owned(),
             Step::Refuse(refused) => refused.reject.code().to_owned(),
             other => panic!("{other:?} is no verdict on {case:?}"),
         }

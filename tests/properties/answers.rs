@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::json;
 use twilio_guard::config::Plan;
-use twilio_guard::guard::{Refusal, Report, Step, Transaction, client_request_id};
+use twilio_guard::guard::{Disposition, Refusal, ReplayMark, Report, Step, Transaction, client_request_id};
 use twilio_guard::reject::Reject;
 use uuid::Uuid;
 
@@ -103,6 +103,11 @@ proptest! {
             Step::Forward(disposition) => {
                 let report = Report::of_disposition(rule, disposition);
                 format!("{report:?}{}", report.log_line(id, 0, &[]))
+            }
+            Step::Admit(verified) => {
+                let disposition = Disposition::Verified(verified.clone(), ReplayMark::First);
+                let report = Report::of_disposition(rule, &disposition);
+                format!("{verified:?}{report:?}{}", report.log_line(id, 0, &[]))
             }
             other => panic!("{other:?}"),
         };

@@ -6,7 +6,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use twilio_guard::config::{Hold, Plan, Protection};
-use twilio_guard::guard::{Disposition, Step, Transaction};
+use twilio_guard::guard::{Disposition, Step, Store, Transaction};
+use twilio_guard::replay::{Claim, Reservation, Reserved, StoreError};
 
 use super::cases;
 use super::core_support::{
@@ -283,6 +284,19 @@ fn is_signed(request: &Request, body: &[u8]) -> bool {
         .any(|own| own.as_bytes() == signature.trim_ascii())
 }
 
+/// A store that has seen nothing.
+struct Anything;
+
+impl Store for Anything {
+    fn reserve(&self, _: &Claim, _: u32) -> Result<Reserved, StoreError> {
+        Ok(Reservation::Unrecorded.into())
+    }
+
+    fn born(&self, now: u32) -> Result<u32, StoreError> {
+        Ok(now)
+    }
+}
+
 /// Drives a transaction through any calls and checks what no order of calls may break.
 fn drive(plan: &Plan, request: &Request, end_of_stream: bool, calls: &[Call]) -> Result<(), TestCaseError> {
     let mut head = request.head(plan, end_of_stream);
@@ -296,6 +310,9 @@ fn drive(plan: &Plan, request: &Request, end_of_stream: bool, calls: &[Call]) ->
     let mut calls = calls.iter();
     let mut last_call: Option<&Call> = None;
     loop {
+        if let Step::Admit(verified) = step {
+            step = transaction.admit(verified, plan.replay_store(), 0, &Anything);
+        }
         let rule = transaction.rule();
         match &step {
             Step::Refuse(_) => {
@@ -307,7 +324,7 @@ fn drive(plan: &Plan, request: &Request, end_of_stream: bool, calls: &[Call]) ->
                 prop_assert!(!is_answered && !is_forwarded, "forwarded after a verdict");
                 is_forwarded = true;
                 match disposition {
-                    Disposition::Verified(_) => {
+                    Disposition::Verified(..) => {
                         prop_assert!(is_signed(request, &seen), "verified and not signed");
                         prop_assert!(
                             last_call.is_some() || end_of_stream || is_upgrade,
@@ -320,6 +337,7 @@ fn drive(plan: &Plan, request: &Request, end_of_stream: bool, calls: &[Call]) ->
                     }
                 }
             }
+            Step::Admit(_) => prop_assert!(false, "asked again whether it may pass"),
             Step::Pass => prop_assert!(is_forwarded && !is_answered, "passed without a verdict"),
             Step::Hold => prop_assert!(!is_forwarded || is_answered, "held after it was forwarded"),
             Step::HoldBody => prop_assert!(last_call.is_none() && rule.hold == Hold::Body),

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use hyper::header::HeaderValue;
 use serde_json::{Value, json};
 use twilio_guard::config::Plan;
-use twilio_guard::guard::{Disposition, Step, Transaction};
+use twilio_guard::guard::{Step, Transaction};
 use twilio_guard::native::NativeEnvironment;
 use twilio_guard::request::RequestHead;
 
@@ -42,7 +42,7 @@ pub(super) fn native_verdict(plan: &Plan, request: &Request) -> &'static str {
         step = transaction.body(request.body.len(), true, |_| Some(request.body.to_vec()));
     }
     match step {
-        Step::Forward(Disposition::Verified(_)) => "verified",
+        Step::Admit(_) => "verified",
         Step::Refuse(refused) => refused.reject.code(),
         other => panic!("{other:?} is no verdict"),
     }

@@ -76,7 +76,10 @@ pub(super) fn judge(
     }
     let rule = transaction.rule();
     match step {
-        Step::Forward(Disposition::Verified(verified)) => Verdict::verified(rule, &verified),
+        // Time and number are not judged here: a request on file is old, and nobody counts it.
+        Step::Admit(verified) | Step::Forward(Disposition::Verified(verified, _)) => {
+            Verdict::verified(rule, &verified)
+        }
         Step::Forward(Disposition::ObservedReject(refused)) => {
             on_refusal(rule, &head, &refused);
             Verdict::refused("observed_reject", rule, &refused)
