@@ -14,5 +14,6 @@ mod support;
 
 mod guarded;
 mod operations;
+mod replay;
 mod schemes;
 mod wire;

@@ -1,0 +1,14 @@
+//! Replay windows in a real Envoy: how often the application sees a capture, and what legal traffic gets.
+
+mod lifecycle;
+
+use serde_json::{Value, json};
+
+use crate::guarded::plugin;
+
+/// A plugin configuration with these routes and the default replay windows.
+fn replaying(routes: Value) -> Value {
+    let mut settings = plugin("none", routes);
+    settings["replay"] = json!({});
+    settings
+}
