@@ -20,8 +20,8 @@ fn nothing_is_evicted_below_the_capacity() {
             held += 1;
         };
         println!(
-            "capacity {capacity}: first refusal at {evicted} entries, load {:.3} of the slots; {} bytes in {} keys",
-            evicted as f64 / (geometry.most_bytes() as f64 / 1032.0 * 32.0),
+            "capacity {capacity}: first refusal at {evicted} entries, {} % of the slots; {} bytes in {} keys",
+            evicted * 100 / (geometry.most_bytes() / 1032 * 32),
             shared.bytes(),
             shared.keys()
         );
