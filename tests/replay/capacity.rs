@@ -90,7 +90,9 @@ fn another_size_or_namespace_begins_empty_and_the_same_does_not() {
 
 #[test]
 fn a_value_that_is_none_of_ours_lets_nothing_pass() {
-    for value in [&b""[..], b"tg", b"tg\x01\0\0\0\0\0x", b"tg\x02\0\0\0\0\0", b"xx\x01\0\0\0\0\0", &[0xff; 40]] {
+    for value in
+        [&b""[..], b"tg", b"tg\x01\0\0\0\0\0x", b"tg\x02\0\0\0\0\0", b"xx\x01\0\0\0\0\0", &[0xff; 40]]
+    {
         let (shared, store) = (Shared::default(), LocalStore::new("test", Geometry::for_capacity(64)));
         store.reserve(&shared, &claim(1), NOW, 1).expect("an answer");
         shared.scribble(value);

@@ -30,11 +30,7 @@ enum Action {
 }
 
 fn action() -> impl Strategy<Value = Action> {
-    let outcome = prop_oneof![
-        Just(Outcome::Delivered),
-        Just(Outcome::Attempted),
-        Just(Outcome::Released)
-    ];
+    let outcome = prop_oneof![Just(Outcome::Delivered), Just(Outcome::Attempted), Just(Outcome::Released)];
     prop_oneof![
         5 => (0u64..4, prop::bool::weighted(0.9)).prop_map(|(capture, recorded)| Action::Claim { capture, recorded }),
         4 => (any::<usize>(), outcome).prop_map(|(pass, outcome)| Action::Settle { pass, outcome }),

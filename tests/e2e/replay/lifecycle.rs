@@ -18,7 +18,12 @@ async fn a_copy_of_a_delivered_message_is_refused() -> Result<()> {
         .await?;
         let message = Twilio::new(TOKEN).form("/sms", &MESSAGE);
         let first = guarded.send(protocol, &message).await?;
-        println!("{:?} {} {:?}", first.response.status, first.line.0, first.received_header("x-twilio-guard"));
+        println!(
+            "{:?} {} {:?}",
+            first.response.status,
+            first.line.0,
+            first.received_header("x-twilio-guard")
+        );
         let second = guarded.send(protocol, &message).await?;
         println!("{:?} {}", second.response.status, second.line.0);
         assert_eq!((first.response.status, second.response.status), (200, 409));
