@@ -13,6 +13,7 @@ mod support;
 mod check;
 mod docs;
 mod leaks;
+mod mint;
 mod secrets;
 mod sign;
 mod verify;

@@ -1,6 +1,7 @@
 //! The arguments, as `--help` shows them.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -23,6 +24,8 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Sign a request as Twilio or SendGrid would
     Sign(SignArgs),
+    /// Add an expiry to a callback URL, which the filter enforces
+    Mint(MintArgs),
     /// Verify a request, or a file of conformance vectors
     Verify(VerifyArgs),
 }
@@ -108,6 +111,36 @@ pub(crate) struct SignArgs {
     /// Where curl connects to, such as http://127.0.0.1:10000, instead of the public URL
     #[arg(long, value_name = "URL", requires = "curl")]
     pub(crate) to: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MintArgs {
+    /// The callback URL as it would be given to Twilio; a fragment stays at its end
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+    /// How long the URL is good for, such as 90s, 10m or 24h
+    #[arg(long, value_name = "TIME", value_parser = parse_ttl)]
+    pub(crate) ttl: Duration,
+    /// The id of the key, as in mint_keys
+    #[arg(long, value_name = "ID", default_value = "m1")]
+    pub(crate) key_id: String,
+    /// The environment variable that holds the key
+    #[arg(long, value_name = "NAME", default_value = "MINT_KEY")]
+    pub(crate) key_env: String,
+}
+
+/// Digits and one of `s`, `m`, `h`.
+fn parse_ttl(text: &str) -> Result<Duration, &'static str> {
+    let fault = "write digits and one of s, m and h";
+    let (digits, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or(fault)?;
+    let factor = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return Err(fault),
+    };
+    let seconds = digits.parse::<u64>().ok().and_then(|digits| digits.checked_mul(factor));
+    seconds.filter(|seconds| *seconds > 0).map(Duration::from_secs).ok_or(fault)
 }
 
 #[derive(Debug, Args)]

@@ -9,6 +9,7 @@ mod curl;
 mod har;
 mod input;
 mod message;
+mod mint;
 mod outcome;
 mod sign;
 mod usage;
@@ -29,6 +30,7 @@ pub(crate) fn main() -> ExitCode {
     let result = match Cli::try_parse_from(&arguments) {
         Ok(Cli { command, .. }) => match command {
             Command::Check(args) => check::run(&args),
+            Command::Mint(args) => mint::run(&args),
             Command::Sign(args) => sign::run(&args),
             Command::Verify(args) => verify::run(&args),
         },
