@@ -1,7 +1,9 @@
 //! What the core sees of a request: bytes, because header values and HTTP/2 targets need not be UTF-8.
 
+use std::fmt;
+
 /// How often a header occurs. Rules that read a header say what a repetition means; there is no "first wins".
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub enum Occurs<'a> {
     /// The header is not there.
     #[default]
@@ -10,6 +12,17 @@ pub enum Occurs<'a> {
     Once(&'a [u8]),
     /// The header is there more than once.
     Repeated,
+}
+
+/// Says how often, not what: values can identify people.
+impl fmt::Debug for Occurs<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Absent => "Absent",
+            Self::Once(_) => "Once(..)",
+            Self::Repeated => "Repeated",
+        })
+    }
 }
 
 impl<'a> Occurs<'a> {
@@ -37,7 +50,7 @@ impl<'a> Occurs<'a> {
 }
 
 /// The head of a request, read in one pass over the header map. Values are the raw bytes of the wire.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct RequestHead<'a> {
     /// `:method`.
     pub method: &'a [u8],
@@ -90,6 +103,12 @@ pub struct RequestHead<'a> {
     /// Whether this host is known to deliver bodies while a head is held. Until then a bad request is answered at
     /// once: waiting for the end of its body could mean waiting for ever.
     pub host_delivers_bodies: bool,
+}
+
+impl fmt::Debug for RequestHead<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RequestHead(..)")
+    }
 }
 
 impl<'a> RequestHead<'a> {

@@ -25,7 +25,7 @@ impl PathPattern {
             Self::Prefix(own) => path
                 .strip_prefix(own.as_slice())
                 .is_some_and(|rest| own == b"/" || rest.is_empty() || rest.first() == Some(&b'/')),
-            Self::Template(own) => path.first() == Some(&b'/') && matches_segments(own, segments(path)),
+            Self::Template(own) => matches_template(own, path),
         }
     }
 
@@ -62,19 +62,24 @@ fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     path.strip_prefix(b"/").unwrap_or(path).split(|&b| b == b'/')
 }
 
-fn matches_segments<'a>(template: &[Option<Vec<u8>>], path: impl Iterator<Item = &'a [u8]>) -> bool {
-    let mut template = template.iter();
-    for segment in path {
-        let fits = match template.next() {
-            Some(Some(literal)) => literal == segment,
-            Some(None) => !segment.is_empty(),
-            None => false,
+/// Whether a path has the segments of a template. Reads no further than they fit: there can be many templates and the path
+/// can be long.
+fn matches_template(template: &[Option<Vec<u8>>], path: &[u8]) -> bool {
+    let mut rest = path;
+    for part in template {
+        let Some(segment) = rest.strip_prefix(b"/") else { return false };
+        let end = match part {
+            Some(literal) if segment.starts_with(literal) => literal.len(),
+            Some(_) => return false,
+            None => segment.iter().position(|&b| b == b'/').unwrap_or(segment.len()),
         };
-        if !fits {
+        rest = segment.get(end..).unwrap_or_default();
+        let is_whole = rest.is_empty() || rest.first() == Some(&b'/');
+        if !is_whole || (part.is_none() && end == 0) {
             return false;
         }
     }
-    template.next().is_none()
+    rest.is_empty()
 }
 
 /// What a route's `match` block says. An absent part takes everything.

@@ -84,7 +84,7 @@ impl RedactionPolicy {
         };
         let allow = list(&raw.allow_params, &above.allow, "allow_params", PARAM)?;
         let drop = list(&raw.drop_params, &above.drop, "drop_params", PARAM)?;
-        if allow.iter().any(|name| drop.contains(name)) {
+        if allow.iter().any(|name| has(&drop, name)) {
             return Err(ConfigError::new(
                 format!("{path}.drop_params"),
                 "a parameter is both allowed and dropped",
@@ -126,22 +126,22 @@ impl RedactionPolicy {
 
     /// Whether the operator allows values of this folded name.
     pub(crate) fn allows(&self, key: &str) -> bool {
-        self.allow.iter().any(|own| own == key)
+        has(&self.allow, key)
     }
 
     /// Whether the operator drops this folded name.
     pub(crate) fn drops(&self, key: &str) -> bool {
-        self.drop.iter().any(|own| own == key)
+        has(&self.drop, key)
     }
 
     /// Whether the operator calls this a step of a flow.
     pub(crate) fn has_route_word(&self, stem: &str) -> bool {
-        self.route_words.iter().any(|own| own == stem)
+        has(&self.route_words, stem)
     }
 
     /// Whether the operator calls this a word after which people are named.
     pub(crate) fn has_noun(&self, word: &str) -> bool {
-        self.nouns.iter().any(|own| own == word)
+        has(&self.nouns, word)
     }
 
     /// What becomes of SIDs.
@@ -165,6 +165,11 @@ impl RedactionPolicy {
     pub(crate) fn templates(&self) -> &[PathTemplate] {
         &self.templates
     }
+}
+
+/// Whether a sorted list has this entry.
+fn has(list: &[String], entry: &str) -> bool {
+    list.binary_search_by(|own| own.as_str().cmp(entry)).is_ok()
 }
 
 /// The form in which names of parameters are compared (spec phi-redaction, section 4.3).
@@ -218,6 +223,7 @@ const NOUN: Form = Form {
     compared: str::to_owned,
 };
 
+/// The list in the form in which it is compared, sorted.
 fn compile_list(list: &[String], path: &str, form: Form) -> Result<Arc<[String]>, ConfigError> {
     let one = |(index, text): (usize, &String)| {
         if (form.is_one)(text) {
@@ -225,5 +231,8 @@ fn compile_list(list: &[String], path: &str, form: Form) -> Result<Arc<[String]>
         }
         Err(ConfigError::new(format!("{path}[{index}]"), "not of the form that can occur", form.says))
     };
-    list.iter().enumerate().map(one).collect()
+    let mut compiled = list.iter().enumerate().map(one).collect::<Result<Vec<_>, _>>()?;
+    compiled.sort_unstable();
+    compiled.dedup();
+    Ok(compiled.into())
 }

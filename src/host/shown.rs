@@ -8,15 +8,14 @@ use crate::route;
 
 /// Shows what may be seen of a request: `wasm.twilio_guard.{path,user_agent,referer,request_id}`, and the headers that the
 /// default formats print.
+///
+/// Each is tried, whatever became of the others: the log may print any of them.
 pub(super) fn show_view(view: &LogView) -> Result<(), HostError> {
-    show_state(view)?;
-    for (name, value) in &view.headers {
-        match value {
-            Some(value) => abi::replace_request_header(name, value.as_bytes())?,
-            None => Map::Headers.remove(name.as_bytes())?,
-        }
-    }
-    Ok(())
+    let headers = view.headers.iter().map(|(name, value)| match value {
+        Some(value) => abi::replace_request_header(name, value.as_bytes()),
+        None => Map::Headers.remove(name.as_bytes()),
+    });
+    headers.fold(show_state(view), Result::and)
 }
 
 /// Shows what may be seen of a request that was answered before it came to this filter. Headers can no longer be
@@ -38,12 +37,9 @@ fn show_state(view: &LogView) -> Result<(), HostError> {
         ("referer", &view.referer),
         ("request_id", &view.shown_request_id),
     ];
-    for (name, value) in values {
-        if let Some(value) = value {
-            abi::set_filter_state(&format!("twilio_guard.{name}"), value)?;
-        }
-    }
-    Ok(())
+    let values = values.into_iter().filter_map(|(name, value)| value.as_ref().map(|value| (name, value)));
+    let states = values.map(|(name, value)| abi::set_filter_state(&format!("twilio_guard.{name}"), value));
+    states.fold(Ok(()), Result::and)
 }
 
 /// Shows the verdict: `wasm.twilio_guard.{verdict,route,reason,scheme,key,account,replay}`.

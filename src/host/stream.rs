@@ -58,7 +58,8 @@ impl Context for HttpStream {}
 impl HttpContext for HttpStream {
     fn on_http_request_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
         let Some((plan, store)) = self.configured.clone() else {
-            // A plugin without a configuration cannot vouch for anything.
+            // A plugin without a configuration cannot vouch for anything, nor judge what the log may see.
+            let _ = show_view(&LogView::unreadable());
             let _ = abi::send_local_response(503, "twilio_guard_host_error", &[], "");
             return Action::Pause;
         };

@@ -5,16 +5,22 @@ mod loose;
 pub use loose::{LoosePath, LoosePattern};
 
 use std::borrow::Cow;
+use std::fmt;
 
 use crate::percent::{Plus, decode_into};
 
 /// A path after one percent-decoding: the form in which routes match.
-#[derive(Debug)]
 pub struct CanonicalPath<'a> {
     /// The decoded path; the raw one where it cannot be decoded.
     pub text: Cow<'a, [u8]>,
     /// Whether the raw path can be read in more than one way ([`is_ambiguous_path`]).
     pub ambiguous: bool,
+}
+
+impl fmt::Debug for CanonicalPath<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CanonicalPath").field("ambiguous", &self.ambiguous).finish_non_exhaustive()
+    }
 }
 
 impl<'a> CanonicalPath<'a> {

@@ -3,14 +3,19 @@
 use super::shapes;
 use crate::request::{Occurs, comparable_host};
 
+/// The longest host name (RFC 1035, section 2.3.4), in bytes.
+const LONGEST_HOST: usize = 253;
+/// The same with a final dot and a port.
+const LONGEST_AUTHORITY: usize = LONGEST_HOST + ".:65535".len();
+
 /// The user agent, where it is Twilio's or SendGrid's: others name the device of a person
 /// (45 CFR 164.514(b)(2)(i)(M)).
 #[must_use]
 pub fn shown_user_agent(header: Occurs<'_>) -> Option<&str> {
-    let value = header.once()?;
+    let value = header.once().filter(|value| value.len() <= 64)?;
     let is_sender = value.starts_with(b"TwilioProxy/") || value.starts_with(b"SendGrid");
     let is_plain = value.iter().all(|b| b.is_ascii_alphanumeric() || b" ._/;()+-".contains(b));
-    let fits = is_sender && is_plain && value.len() <= 64 && shapes::digits(value) < 7;
+    let fits = is_sender && is_plain && shapes::digits(value) < 7;
     std::str::from_utf8(value).ok().filter(|_| fits)
 }
 
@@ -30,9 +35,11 @@ pub fn origin_of(header: Occurs<'_>) -> Option<String> {
     let value = std::str::from_utf8(header.once()?).ok()?;
     let (scheme, rest) = value.split_once("://")?;
     let scheme = ["https", "http"].into_iter().find(|known| known.eq_ignore_ascii_case(scheme))?;
-    let authority = rest.split(['/', '?', '#']).next()?;
-    let host = String::from_utf8(comparable_host(authority.as_bytes())?).ok()?;
-    let is_harmless = host.len() <= 253 && shapes::digits(host.as_bytes()) < 7 && !host.starts_with('[');
+    let authority = rest.split(['/', '?', '#']).next().filter(|own| own.len() <= LONGEST_AUTHORITY)?;
+    let host = comparable_host(authority.as_bytes())?;
+    let is_address = host.starts_with(b"[") || shapes::has_ipv4(&host);
+    let is_harmless = host.len() <= LONGEST_HOST && shapes::digits(&host) < 7 && !is_address;
+    let host = String::from_utf8(host).ok()?;
     is_harmless.then(|| format!("{scheme}://{host}"))
 }
 
@@ -73,6 +80,7 @@ mod tests {
             ("https://jane@portal.example.org/", None),
             ("https://12025550123.example.org/", None),
             ("https://[2001:db8::1]/", None),
+            ("https://10.0.0.1/", None),
             ("ftp://portal.example.org/", None),
             ("/patients/42", None),
             ("", None),

@@ -17,8 +17,8 @@ pub(super) fn pseudonym(key: &Hmac<Sha256>, class: Class, value: &[u8]) -> Strin
     };
     let mac = key.clone().chain_update(b"phi-v1\0").chain_update(name).chain_update(b"\0");
     let digest = mac.chain_update(&value).finalize().into_bytes();
-    let digits: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    format!("[h:{digits}]")
+    let number = digest.iter().take(8).fold(0u64, |number, byte| number << 8 | u64::from(*byte));
+    format!("[h:{number:016x}]")
 }
 
 /// The spelling of an address that all its spellings share.

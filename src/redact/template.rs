@@ -1,23 +1,25 @@
 //! Segments that a route's `path_template` names as variable.
 
+use std::borrow::Cow;
+
 use super::decode::decode;
 use crate::config::PathTemplate;
 use crate::percent::Plus;
 
 /// The positions, among the segments of a raw path, that any template names as variable.
 ///
-/// Templates are compared as leniently as an application might: case, empty segments, dots, parameters and further
-/// escapes make no difference. Which route would take the request does not matter either; a path is masked if it looks like one of
-/// a template's.
+/// Templates are compared as leniently as an application might: case, empty segments, dots, parameters, a format suffix and
+/// further escapes make no difference. Which route would take the request does not matter either; a path is masked if it
+/// looks like one of a template's.
 pub(super) fn variables(templates: &[PathTemplate], path: &[u8]) -> Vec<usize> {
-    if templates.is_empty() {
-        return Vec::new();
-    }
-    let segments: Vec<(usize, Vec<u8>)> = path
+    let Some(most) = templates.iter().map(Vec::len).max() else { return Vec::new() };
+    let segments: Vec<(usize, Cow<'_, [u8]>)> = path
         .split(|&b| b == b'/')
         .enumerate()
         .map(|(index, raw)| (index, literal(raw)))
-        .filter(|(_, text)| !matches!(text.as_slice(), b"" | b"."))
+        .filter(|(_, text)| !matches!(&**text, b"" | b"."))
+        // One more than any template has says enough: a path can be long.
+        .take(most.saturating_add(1))
         .collect();
     let mut found = Vec::new();
     for template in templates {
@@ -25,7 +27,7 @@ pub(super) fn variables(templates: &[PathTemplate], path: &[u8]) -> Vec<usize> {
         let fits = parts().count() == segments.len()
             && parts()
                 .zip(&segments)
-                .all(|(part, (_, text))| part.as_ref().is_none_or(|part| part.eq_ignore_ascii_case(text)));
+                .all(|(part, (_, text))| part.as_ref().is_none_or(|part| is_spelling_of(part, text)));
         if fits {
             let variables = parts().zip(&segments).filter(|(part, _)| part.is_none());
             found.extend(variables.map(|(_, (index, _))| *index));
@@ -34,7 +36,13 @@ pub(super) fn variables(templates: &[PathTemplate], path: &[u8]) -> Vec<usize> {
     found
 }
 
+/// Whether an application might take a segment for this one of a template.
+fn is_spelling_of(part: &[u8], segment: &[u8]) -> bool {
+    let without_suffix = segment.rsplitn(2, |&b| b == b'.').nth(1);
+    [Some(segment), without_suffix].into_iter().flatten().any(|own| part.eq_ignore_ascii_case(own))
+}
+
 /// A raw segment without its parameters, decoded.
-fn literal(raw: &[u8]) -> Vec<u8> {
-    decode(raw.split(|&b| b == b';').next().unwrap_or_default(), Plus::Literal).into_owned()
+fn literal(raw: &[u8]) -> Cow<'_, [u8]> {
+    decode(raw.split(|&b| b == b';').next().unwrap_or_default(), Plus::Literal)
 }

@@ -10,7 +10,6 @@ use crate::percent::{Plus, decode_into};
 use crate::reject::Reject;
 
 /// The distinct pairs of a form body in code-point order.
-#[derive(Debug)]
 pub(super) struct Form {
     text: Vec<u8>,
     pairs: Vec<Pair>,

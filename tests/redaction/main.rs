@@ -14,6 +14,7 @@ mod core_support;
 
 mod cases;
 mod configured;
+mod debug;
 mod properties;
 mod spec;
 
