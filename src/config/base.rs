@@ -8,7 +8,7 @@ use super::profile::{Profile, ReplayPreset};
 use super::raw::{RawConfig, RawRoute, Verify};
 use super::replay::{Levels, RawRouteReplay, compile_replay};
 use super::rule_parts::{
-    check_candidates, default_methods, find_profile, methods, refuse_keys_without_effect,
+    check_candidates, default_methods, find_profile, methods, refuse_keys_without_effect, refuse_late_strip,
 };
 use super::{
     Account, ConfigError, Environment, Hold, HostPolicy, Limits, Matcher, MintKey, Mode, Protection,
@@ -160,6 +160,7 @@ impl<'a> Base<'a> {
             rank: Rank::default(),
         };
         check_candidates(&rule, "limits")?;
+        refuse_late_strip(&rule, "replay.minted.strip")?;
         Ok(rule)
     }
 
@@ -209,6 +210,7 @@ impl<'a> Base<'a> {
             rank: Rank::default(),
         };
         check_candidates(&rule, &format!("{path}.limits"))?;
+        refuse_late_strip(&rule, &format!("{level}.minted.strip"))?;
         Ok((matcher, rule))
     }
 

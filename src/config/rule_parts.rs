@@ -3,7 +3,7 @@
 use super::matcher::compile_methods;
 use super::profile::{self, Profile};
 use super::raw::{RawRoute, Verify};
-use super::{ConfigError, Limits, Matcher, Protection, PublicUrl, Rule};
+use super::{ConfigError, Hold, Limits, Matcher, Protection, PublicUrl, Rule};
 
 /// The methods of a rule that names none. SendGrid only posts.
 pub(super) fn default_methods(verify: Verify) -> Vec<String> {
@@ -108,6 +108,18 @@ pub(super) fn check_candidates(rule: &Rule, path: &str) -> Result<(), ConfigErro
     let bytes = needed.saturating_mul(max_form.min(max_body));
     if bytes > max_hashed_bytes {
         return fault("max_hashed_bytes", format!("an account needs up to {bytes} for the largest form"));
+    }
+    Ok(())
+}
+
+/// Refuses to change the path of a head that goes upstream before the verdict.
+pub(super) fn refuse_late_strip(rule: &Rule, path: &str) -> Result<(), ConfigError> {
+    if rule.replay.minted.strip && rule.hold == Hold::Body && rule.protection.twilio().is_some() {
+        return Err(ConfigError::new(
+            path,
+            "the path cannot be changed once the head went upstream",
+            "remove it, or use hold: headers",
+        ));
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ mod hidden;
 mod leaks;
 mod overrides;
 mod refusals;
+mod replay;
 mod routes;
 mod schemes;
 mod secrets;
