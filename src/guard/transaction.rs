@@ -105,7 +105,9 @@ impl Transaction {
     /// Whether there is anything to explain: a signature that was refused, under a configuration that says `explain`.
     #[must_use]
     pub const fn can_explain(&self, refused: &Refused) -> bool {
-        self.evidence.is_some() && matches!(refused.reject.class(), StatusClass::InvalidSignature)
+        let is_genuine = matches!(refused.reject, Reject::MintMissing | Reject::MintInvalid);
+        let is_signature = matches!(refused.reject.class(), StatusClass::InvalidSignature);
+        self.evidence.is_some() && is_signature && !is_genuine
     }
 
     /// What would have made a refused request acceptable, where the configuration says `explain`. For the operator's eyes

@@ -7,6 +7,7 @@
 mod abi;
 mod counters;
 mod ecdsa;
+mod header_map;
 mod held;
 mod root;
 mod shared;

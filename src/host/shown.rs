@@ -1,6 +1,7 @@
 //! What the proxy's logs and traces, and filters behind this one, get to see: filter state and headers.
 
 use super::abi::{self, HostError, Map};
+use super::header_map::HeaderMap;
 use crate::config::Plan;
 use crate::guard::{LogView, Report};
 use crate::request::RequestHead;
@@ -22,7 +23,7 @@ pub(super) fn show_view(view: &LogView) -> Result<(), HostError> {
 /// changed then (envoy-facts 1.2); where there are none, there is nothing to see either.
 pub(super) fn show_unjudged(plan: &Plan) {
     let headers = Map::Headers.fields();
-    let Some(pairs) = headers.as_ref().ok().and_then(abi::HeaderMap::pairs) else { return };
+    let Some(pairs) = headers.as_ref().ok().and_then(HeaderMap::pairs) else { return };
     let head = RequestHead::read(pairs, true, |_| false);
     let rule = route::select(plan, &head).rule;
     // The log is written whatever becomes of this.

@@ -9,6 +9,7 @@ use proxy_wasm::types::Action;
 use uuid::Uuid;
 
 use super::abi::{self, HostError, Map};
+use super::header_map::HeaderMap;
 use super::held::Held;
 use super::shared::{Shared, random_request_id};
 use super::shown::{show_report, show_unjudged, show_view};
@@ -135,7 +136,7 @@ impl Stream {
     fn begin(plan: Arc<Plan>, store: Rc<HostStore>, shared: Rc<Shared>, end_of_stream: bool) -> (Self, Step) {
         let peer = if plan.needs_peer() { abi::direct_peer().ok() } else { None };
         let headers = Map::Headers.fields();
-        let pairs = headers.as_ref().ok().and_then(abi::HeaderMap::pairs);
+        let pairs = headers.as_ref().ok().and_then(HeaderMap::pairs);
         let Some(pairs) = pairs else {
             // The request is refused whether or not this can be shown.
             let _ = show_view(&LogView::unreadable());

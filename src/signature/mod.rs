@@ -10,6 +10,7 @@ mod form;
 mod query;
 mod sendgrid;
 mod settings;
+mod signer;
 mod twilio;
 mod urls;
 

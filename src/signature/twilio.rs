@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use super::budget::Budget;
 use super::form::Form;
-use super::{BodyRule, Refused, Scheme, Signed, Tried, Verified, query, settings, urls};
+use super::signer::Signer;
+use super::{BodyRule, Refused, Signed, Tried, Verified, query, settings, urls};
 use crate::config::{Account, Algorithm, Key, Limits, PublicUrl, SharedKey, TwilioRule, UrlBases};
 use crate::reject::Reject;
 use crate::request::{Occurs, RequestHead};
@@ -349,40 +350,6 @@ fn reads_as_account_sid(name: &[u8]) -> bool {
     let before_nul = name.split(|&b| b == 0).next().unwrap_or_default();
     let letters = before_nul.iter().filter(|b| b.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase);
     letters.eq(b"accountsid".iter().copied())
-}
-
-/// Who has to have signed a request.
-enum Signer<'a> {
-    Account(&'a Account),
-    Shared(&'a SharedKey),
-}
-
-impl Signer<'_> {
-    fn keys(&self) -> &[Key] {
-        match self {
-            Self::Account(account) => &account.keys,
-            Self::Shared(shared) => std::slice::from_ref(&shared.key),
-        }
-    }
-
-    const fn account(&self) -> Option<&Arc<str>> {
-        match self {
-            Self::Account(account) => account.sid.as_ref(),
-            Self::Shared(shared) => shared.account.as_ref(),
-        }
-    }
-
-    const fn scheme(&self) -> Scheme {
-        match self {
-            Self::Account(_) => Scheme::Twilio,
-            Self::Shared(_) => Scheme::SharedKey,
-        }
-    }
-
-    fn tried(&self) -> Tried {
-        let keys = self.keys().iter().map(|key| Arc::clone(key.name())).collect();
-        Tried { account: self.account().cloned(), keys }
-    }
 }
 
 /// Exactly one header whose trimmed value looks like the base64 text of a MAC (section 4, step 1).
