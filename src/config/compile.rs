@@ -1,5 +1,6 @@
 //! From raw structures to the checked plan.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::base::Base;
@@ -44,8 +45,10 @@ pub(super) fn plan(text: &[u8], environment: &dyn Environment) -> Result<Plan, C
         rule.redaction.set_templates(&templates);
     }
     // Asked of every request, so answered once.
-    let needs_peer =
-        routes.iter().map(|(_, rule)| rule).chain([&default]).any(|rule| rule.protection.needs_peer());
+    let rules = || routes.iter().map(|(_, rule)| rule).chain([&default]);
+    let needs_peer = rules().any(|rule| rule.protection.needs_peer());
+    let headers = rules().flat_map(|rule| &rule.replay.freshness.headers);
+    let time_headers: BTreeSet<String> = headers.map(|header| header.name.clone()).collect();
     let routes = routes.into_iter().map(|(matcher, rule)| (matcher, Arc::new(rule))).collect();
     Ok(Plan {
         routes,
@@ -53,6 +56,7 @@ pub(super) fn plan(text: &[u8], environment: &dyn Environment) -> Result<Plan, C
         verified_header,
         explain: raw.explain,
         needs_peer,
+        time_headers: time_headers.into_iter().collect(),
         replay_store: compile_store(raw.replay.as_ref())?,
         accounts: base.into_accounts(),
     })

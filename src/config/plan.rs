@@ -19,6 +19,7 @@ pub struct Plan {
     pub(super) needs_peer: bool,
     pub(super) accounts: Vec<Arc<Account>>,
     pub(super) replay_store: ReplayStore,
+    pub(super) time_headers: Vec<String>,
 }
 
 impl Plan {
@@ -65,16 +66,10 @@ impl Plan {
         &self.replay_store
     }
 
-    /// Whether any rule remembers captures.
-    #[must_use]
-    pub fn remembers(&self) -> bool {
-        self.rules().any(|rule| rule.remembers())
-    }
-
     /// Whether a rule looks for a time in this header, whose name is in lower case.
     #[must_use]
     pub fn is_time_header(&self, name: &[u8]) -> bool {
-        self.rules().any(|rule| rule.replay.freshness.headers.iter().any(|own| own.name.as_bytes() == name))
+        self.time_headers.iter().any(|own| own.as_bytes() == name)
     }
 
     /// Whether refusals are explained to the operator.
