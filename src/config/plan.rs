@@ -66,6 +66,12 @@ impl Plan {
         &self.replay_store
     }
 
+    /// The longest time for which any rule remembers captures; `None` where none does.
+    #[must_use]
+    pub fn longest_window(&self) -> Option<Duration> {
+        self.rules().filter(|rule| rule.remembers()).map(|rule| rule.replay.dedupe.window).max()
+    }
+
     /// Whether a rule looks for a time in this header, whose name is in lower case.
     #[must_use]
     pub fn is_time_header(&self, name: &[u8]) -> bool {
@@ -126,7 +132,7 @@ pub(super) struct Rank {
 impl Rule {
     /// Whether captures of requests under this rule are remembered.
     #[must_use]
-    pub fn remembers(&self) -> bool {
+    pub(super) fn remembers(&self) -> bool {
         self.replay.dedupe.eligible != Eligible::None && self.protection.methods().is_some()
     }
 

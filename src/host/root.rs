@@ -110,8 +110,7 @@ fn summary(plan: &Plan) -> String {
 
 /// What rate of requests the store remembers for the longest window.
 fn remembered(plan: &Plan) -> String {
-    let windows = plan.rules().filter(|rule| rule.remembers()).map(|rule| rule.replay.dedupe.window);
-    let Some(window) = windows.max() else { return String::new() };
+    let Some(window) = plan.longest_window() else { return String::new() };
     let capacity = plan.replay_store().capacity;
     let per_minute = capacity.saturating_mul(60) / usize::try_from(window.as_secs()).unwrap_or(1).max(1);
     format!("; replay store for {capacity} requests: {per_minute} a minute over {} s", window.as_secs())

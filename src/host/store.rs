@@ -45,10 +45,9 @@ impl HostStore {
     /// The store that a configuration asks for.
     pub(super) fn new(plan: &Plan) -> Self {
         let ReplayStore { capacity, namespace, .. } = plan.replay_store();
-        let windows = plan.rules().filter(|rule| rule.remembers()).map(|rule| rule.replay.dedupe.window);
         Self {
             store: LocalStore::new(namespace, Geometry::for_capacity(*capacity)),
-            longest_window: windows.max().unwrap_or_default().as_secs(),
+            longest_window: plan.longest_window().unwrap_or_default().as_secs(),
             is_warm: Cell::new(false),
             metrics: Metrics::default(),
         }
