@@ -14,6 +14,28 @@ const OVERRIDES: &[&str] = &[
     "x-waws-unencoded-url",
 ];
 
+/// Headers by which a request tells the proxy's router how often, and for how long at a time, it is to be sent to the upstream. Nothing
+/// signs them, and one signed request would be delivered as often as they say: `x-envoy-retry-on: retriable-status-codes` with
+/// `x-envoy-retriable-status-codes: 200`.
+const ROUTER_CONTROLS: &[&str] = &[
+    "x-envoy-hedge-on-per-try-timeout",
+    "x-envoy-max-retries",
+    "x-envoy-retriable-header-names",
+    "x-envoy-retriable-status-codes",
+    "x-envoy-retry-grpc-on",
+    "x-envoy-retry-on",
+    "x-envoy-upstream-rq-per-try-timeout-ms",
+    "x-envoy-upstream-rq-timeout-alt-response",
+    "x-envoy-upstream-rq-timeout-ms",
+    "x-envoy-upstream-stream-duration-ms",
+];
+
+/// Whether a header tells the proxy's router how to send the request. The proxy knows it under this one spelling.
+#[must_use]
+pub fn is_router_control(name: &[u8]) -> bool {
+    name.starts_with(b"x-envoy-") && ROUTER_CONTROLS.iter().any(|known| known.as_bytes() == name)
+}
+
 /// Whether a header must be removed: an unsigned override of URL or method, or any spelling of the verified header.
 ///
 /// Servers that hand headers to applications as variables map every character that is no letter or digit to one

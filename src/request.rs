@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::headers::is_router_control;
+
 /// How often a header occurs. Rules that read a header say what a repetition means; there is no "first wins".
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub enum Occurs<'a> {
@@ -96,6 +98,8 @@ pub struct RequestHead<'a> {
     pub time_headers: Vec<(&'a [u8], &'a [u8])>,
     /// Names of headers that must not reach the upstream, as they stand in the map.
     pub unwanted: Vec<&'a [u8]>,
+    /// Names of headers that tell the proxy's router how to send the request, which only an unverified request may say.
+    pub router_controls: Vec<&'a [u8]>,
     /// The address of the direct peer, with or without port; given only where a rule asks for it.
     pub peer: Option<&'a [u8]>,
     /// Whether the head is the whole request.
@@ -142,6 +146,9 @@ impl<'a> RequestHead<'a> {
                 b"x-forwarded-prefix" => head.forwarded_prefix.add(value),
                 b"x-forwarded-host" => head.forwarded_host.add(value),
                 _ => {}
+            }
+            if is_router_control(name) && !head.router_controls.contains(&name) {
+                head.router_controls.push(name);
             }
             if unwanted(name) && !head.unwanted.contains(&name) {
                 head.unwanted.push(name);

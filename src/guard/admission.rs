@@ -128,7 +128,9 @@ fn claim(dedupe: &Dedupe, verified: &Verified, is_recorded: bool) -> Claim {
     Claim {
         fingerprint: Fingerprint::of(verified.scheme().as_str(), &verified.signed().computed),
         is_recorded,
-        window: seconds(dedupe.window),
+        // One more, because the second in which it begins counts as a whole one, and because what is as old as `max_age` and came
+        // as early as `max_skew` allows is not stale yet when a window of both together ends.
+        window: seconds(dedupe.window).saturating_add(1),
         lease: seconds(dedupe.lease),
         max_deliveries: dedupe.max_deliveries,
         max_attempts: dedupe.max_attempts,

@@ -240,12 +240,20 @@ pub(super) fn direct_peer() -> Result<Vec<u8>> {
     owned(|data, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) })
 }
 
-/// Whether the current stream's request was sent to an upstream: only a connection has a local address.
-pub(super) fn has_upstream_connection() -> bool {
-    let path = b"upstream\0local_address";
+/// Whether the current stream's request may have been sent to an upstream.
+///
+/// Only a connection has a local address. The proxy keeps that of the last try alone: of several, one of which no more is known
+/// counts as sent.
+pub(super) fn reached_upstream() -> bool {
+    let has_address = property(b"upstream\0local_address").is_some_and(|address| !address.is_empty());
+    let tries = property(b"upstream\0request_attempt_count").and_then(|count| count.try_into().ok());
+    has_address || tries.is_some_and(|count| u64::from_le_bytes(count) > 1)
+}
+
+/// An attribute of the current stream; `None` where there is none.
+fn property(path: &[u8]) -> Option<Vec<u8>> {
     // SAFETY: the path is a live slice; the out-pointers come from `owned` and are live.
-    let address = owned(|data, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) });
-    address.is_ok_and(|address| !address.is_empty())
+    owned(|data, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) }).ok()
 }
 
 /// The status of the current stream's response.

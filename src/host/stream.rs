@@ -14,7 +14,7 @@ use super::held::Held;
 use super::shared::{Shared, random_request_id};
 use super::shown::{show_report, show_unjudged, show_view};
 use super::store::HostStore;
-use crate::config::{Hold, Mode, Plan};
+use crate::config::{Hold, Mode, Plan, Protection};
 use crate::guard::{
     Disposition, LogView, Refusal, Report, Step, Transaction, client_request_id, verified_header_value,
 };
@@ -153,7 +153,10 @@ impl Stream {
         let view = LogView::of(selection.rule, &head, || Some(random_request_id()));
         // First of all: whatever happens later, the log has its line.
         let is_shown = show_view(&view).is_ok();
-        let is_clean = head.unwanted.iter().all(|name| Map::Headers.remove(name).is_ok());
+        let is_protected = !matches!(selection.rule.protection, Protection::None);
+        let router_controls = head.router_controls.iter().filter(|_| is_protected);
+        let is_clean =
+            head.unwanted.iter().chain(router_controls).all(|name| Map::Headers.remove(name).is_ok());
         let (mut transaction, mut step) = Transaction::under(selection, &plan, &head);
         if !is_shown || !is_clean {
             step = transaction.host_failed();
@@ -218,7 +221,7 @@ impl Stream {
         if !self.transaction.is_reserved() {
             return;
         }
-        if let Some(settlement) = self.transaction.settle(status(), abi::has_upstream_connection()) {
+        if let Some(settlement) = self.transaction.settle(status(), abi::reached_upstream()) {
             self.store.settle(settlement);
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Bounded by construction: so many keys, so many entries in each, and no key for a request, because the host never frees a
 //! key (envoy-facts 3). An entry lives in its home bucket; where that is half full, in the emptier one of two, and the home bucket
-//! then says until when somebody must look in the other. The host has compare-and-swap for single keys only, so every new entry is
+//! then says until when somebody must look in the other. The host has compare-and-swap for single keys only, so every pass is
 //! made final by a swap of its home bucket: two workers that race with copies of one capture cannot both win it.
 
 use super::bucket::{Bucket, LAYOUT};
@@ -143,6 +143,12 @@ impl LocalStore {
             let mut other = Loaded::read(data, &other_key)?;
             if let Some(reservation) = other.reserve(data, claim, now, epoch)? {
                 match reservation {
+                    Tried::Done(Reservation::Granted(ticket, repetition)) => {
+                        if !self.finish(data, home, other, &ticket, now)? {
+                            continue;
+                        }
+                        return Ok(Reservation::Granted(ticket, repetition).into());
+                    }
                     Tried::Done(reservation) => return Ok(reservation.into()),
                     Tried::Raced => continue,
                 }
@@ -181,13 +187,9 @@ impl LocalStore {
             if loaded.bucket.find(&ticket.fingerprint, now).is_none() && loaded.bucket.overflow_until > now {
                 loaded = Loaded::read(data, &other_key)?;
             }
-            let Some(entry) = loaded.bucket.find(&ticket.fingerprint, now).copied() else {
-                // Its window is over, or it was forgotten to make room.
-                return Ok(());
-            };
-            loaded.bucket.entries.retain(|own| own.fingerprint != entry.fingerprint);
-            loaded.bucket.entries.extend(entry.settle(ticket, outcome));
-            if loaded.write(data)? {
+            // Else its window is over, or it was forgotten to make room.
+            let is_here = loaded.settle(ticket, outcome, now);
+            if !is_here || loaded.write(data)? {
                 return Ok(());
             }
         }
@@ -218,31 +220,46 @@ impl LocalStore {
         (format!("{}{home}", self.prefix), format!("{}{other}", self.prefix))
     }
 
-    /// Puts a new entry into its other bucket. It is final when the home bucket, unchanged since it was read, says so.
-    fn overflow<'k>(
+    /// Puts a new entry into its other bucket.
+    fn overflow(
         &self,
         data: &impl SharedData,
-        mut home: Loaded<'k>,
-        mut other: Loaded<'k>,
+        home: Loaded<'_>,
+        mut other: Loaded<'_>,
         claim: &Claim,
         now: u32,
         epoch: u32,
     ) -> Result<Tried<Reserved>, StoreError> {
         let (entry, ticket) = Entry::begin(claim, now, epoch);
         other.bucket.entries.push(entry);
-        if !other.write(data)? {
+        if !other.write(data)? || !self.finish(data, home, other, &ticket, now)? {
             return Ok(Tried::Raced);
         }
-        home.bucket.overflow_until = home.bucket.overflow_until.max(entry.window_end);
+        Ok(Tried::Done(Reservation::Granted(ticket, Repetition::First).into()))
+    }
+
+    /// Makes a pass final that was granted in the other bucket: it is when the home bucket, unchanged since it was read, says that
+    /// there is something in the other. `false` if not.
+    fn finish(
+        &self,
+        data: &impl SharedData,
+        mut home: Loaded<'_>,
+        mut other: Loaded<'_>,
+        ticket: &Ticket,
+        now: u32,
+    ) -> Result<bool, StoreError> {
+        let entry = other.bucket.find(&ticket.fingerprint, now);
+        let end = entry.map_or(now, |entry| entry.window_end);
+        home.bucket.overflow_until = home.bucket.overflow_until.max(end);
         if home.write(data)? {
-            return Ok(Tried::Done(Reservation::Granted(ticket, Repetition::First).into()));
+            return Ok(true);
         }
-        // Somebody changed the home bucket meanwhile, perhaps with a copy of this capture: take the entry back and look again.
+        // Somebody changed the home bucket meanwhile, perhaps with a copy of this capture: take the pass back and look again. The
+        // entry stays if it holds the pass of another copy.
         for _ in 0..TRIES {
             let mut other = Loaded::read(data, other.key)?;
-            other.bucket.entries.retain(|own| (own.fingerprint, own.epoch) != (entry.fingerprint, epoch));
-            if other.write(data)? {
-                return Ok(Tried::Raced);
+            if !other.settle(ticket, Outcome::Released, now) || other.write(data)? {
+                return Ok(false);
             }
         }
         Err(StoreError::Contended)
@@ -290,6 +307,14 @@ impl<'k> Loaded<'k> {
         let reservation = entry.reserve(claim, now, epoch);
         let is_written = before == *entry || self.write(data)?;
         Ok(Some(if is_written { Tried::Done(reservation) } else { Tried::Raced }))
+    }
+
+    /// Settles a pass of the capture's own entry; `false` if that is not here.
+    fn settle(&mut self, ticket: &Ticket, outcome: Outcome, now: u32) -> bool {
+        let Some(entry) = self.bucket.find(&ticket.fingerprint, now).copied() else { return false };
+        self.bucket.entries.retain(|own| own.fingerprint != entry.fingerprint);
+        self.bucket.entries.extend(entry.settle(ticket, outcome));
+        true
     }
 
     /// Puts a new entry here, if need be in place of another.

@@ -223,7 +223,7 @@ fn a_strict_store_passes_what_is_younger_than_itself_until_it_is_a_window_old() 
     let untimed = |sid: &str| form(&[("MessageSid", sid)]);
     let timed = |when: u64| form(&[("MessageSid", SID), ("When", &when.to_string())]);
     assert_eq!(
-        judge_with(&plan, &untimed(SID), &[], NOW + 599, &memory),
+        judge_with(&plan, &untimed(SID), &[], NOW + 600, &memory),
         Verdict::Refused(Reject::ColdStart)
     );
     assert_eq!(judge_with(&plan, &timed(NOW), &[], NOW + 10, &memory), Verdict::Refused(Reject::ColdStart));
@@ -231,7 +231,7 @@ fn a_strict_store_passes_what_is_younger_than_itself_until_it_is_a_window_old() 
         judge_with(&plan, &timed(NOW + 1), &[], NOW + 10, &memory),
         Verdict::Passes(ReplayMark::First)
     );
-    assert_eq!(judge_with(&plan, &untimed(SID), &[], NOW + 600, &memory), Verdict::Passes(ReplayMark::First));
+    assert_eq!(judge_with(&plan, &untimed(SID), &[], NOW + 601, &memory), Verdict::Passes(ReplayMark::First));
 }
 
 #[test]
@@ -261,4 +261,20 @@ fn each_event_of_a_batch_has_to_be_fresh() {
     ] {
         assert_eq!(judge(&plan, &batch(times), NOW), verdict, "{times:?}");
     }
+}
+
+/// The window is at least as long as a signed time is fresh, so that no second is left in which a capture is both forgotten and fresh.
+#[test]
+fn a_capture_is_remembered_for_as_long_as_it_is_fresh() {
+    let replay = json!({
+        "freshness": {"sources": [{"param": "When"}], "max_age": "300s", "max_skew": "60s"},
+        "dedupe": {"eligible": "always", "window": "360s"},
+    });
+    let (plan, store) = (config(json!({}), replay), Memory::default());
+    let request = form(&[("When", "1795341600")]);
+    let mut passes = 0;
+    for now in NOW - 60..NOW + 400 {
+        passes += u32::from(matches!(judge_with(&plan, &request, &[], now, &store), Verdict::Passes(_)));
+    }
+    assert_eq!(passes, 1 + 5, "the first, and one for each lease that ended");
 }

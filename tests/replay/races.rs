@@ -2,7 +2,9 @@
 
 use std::cell::{Cell, RefCell};
 
-use twilio_guard::replay::{Claim, Geometry, LocalStore, Reservation, SharedData, Slot, StoreError};
+use twilio_guard::replay::{
+    Claim, Geometry, LocalStore, Reservation, Reserved, SharedData, Slot, StoreError,
+};
 
 use crate::shared::{Shared, claim};
 
@@ -92,6 +94,44 @@ fn of_two_racing_copies_one_passes() {
         }
     }
     assert!(raced > 1500, "{raced}");
+}
+
+/// Where two copies may pass, two do: also where a second one finds the entry of the first in its other bucket, before the first
+/// could make it final, and the home bucket changes under both.
+#[test]
+fn a_pass_is_not_lost_when_an_unfinished_entry_is_taken_back() {
+    let store = LocalStore::new("race", Geometry::for_capacity(1));
+    let mut raced = 0;
+    for entries in [0, 20, 33, 34, 36, 40, 50, 60] {
+        for capture in 0..12 {
+            for moment in 0..8 {
+                for stranger in 2_000..2_004 {
+                    let shared = filled(&store, entries);
+                    let own = Claim { max_deliveries: 2, max_attempts: 1, evicts: true, ..claim(capture) };
+                    let granted = |data: &dyn Fn() -> Result<Reserved, StoreError>| matches!(data(), Ok(reserved) if matches!(reserved.reservation, Reservation::Granted(..)));
+                    let passes = Cell::new(0);
+                    let count = |is_granted: bool| passes.set(passes.get() + usize::from(is_granted));
+                    let interrupted = Interrupted {
+                        shared: &shared,
+                        calls_left: Cell::new(moment),
+                        other: RefCell::new(Some(Box::new(|| {
+                            raced += 1;
+                            count(granted(&|| store.reserve(&shared, &own, 1_100, 2)));
+                            let stranger = Claim { evicts: true, ..claim(stranger) };
+                            store.reserve(&shared, &stranger, 1_100, 3).expect("an answer");
+                        }))),
+                    };
+                    count(granted(&|| store.reserve(&interrupted, &own, 1_100, 1)));
+                    drop(interrupted);
+                    for epoch in 4..8 {
+                        count(granted(&|| store.reserve(&shared, &own, 1_100, epoch)));
+                    }
+                    assert_eq!(passes.get(), 2, "{entries} entries, capture {capture}, moment {moment}");
+                }
+            }
+        }
+    }
+    assert!(raced > 1000, "{raced}");
 }
 
 /// A pass that ends while another copy asks is settled, and counted once.
