@@ -1,6 +1,7 @@
 //! Replay windows in a real Envoy: how often the application sees a capture, and what legal traffic gets.
 
 mod lifecycle;
+mod scene;
 
 use serde_json::{Value, json};
 
