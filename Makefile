@@ -12,7 +12,7 @@ export PORT ADMIN_PORT
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: ## Add the wasm target to the Rust toolchain where it is missing
@@ -37,6 +37,21 @@ demo: wasm ## The same, but exit; fails if any outcome differs from the table
 .PHONY: test
 test: wasm ## Run every test, those in a real Envoy included
 	$(CARGO) test
+
+# A package of its own: building and testing the filter needs nothing of it.
+BENCH = --manifest-path benches/Cargo.toml --target-dir target/benches --release
+
+.PHONY: bench
+bench: ## Measure what a redaction and a judgement cost, natively
+	CRITERION_HOME=target/benches/criterion $(CARGO) run $(BENCH) -- --bench
+
+# Without V8's baseline compiler, as Envoy runs it.
+.PHONY: bench-wasm
+bench-wasm: setup ## The same as WebAssembly, under Node
+	@if ! command -v node >/dev/null; then echo "bench-wasm: skipped, as there is no node"; exit 0; fi; \
+	  set -ex; $(CARGO) build $(BENCH) --target $(TARGET); \
+	  CRITERION_HOME=target/benches/$(TARGET)/criterion \
+	  node --no-warnings --no-liftoff benches/wasi.mjs target/benches/$(TARGET)/release/costs.wasm --bench
 
 .PHONY: lint
 lint: setup ## Check formatting, clippy (native and wasm) and documentation, warnings as errors

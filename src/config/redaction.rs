@@ -174,7 +174,11 @@ fn has(list: &[String], entry: &str) -> bool {
 
 /// The form in which names of parameters are compared (spec phi-redaction, section 4.3).
 pub(crate) fn fold_name(name: &[u8]) -> String {
-    name.iter().filter(|b| b.is_ascii_alphanumeric()).map(|b| char::from(b.to_ascii_lowercase())).collect()
+    let mut folded = String::with_capacity(name.len());
+    folded.extend(
+        name.iter().filter(|b| b.is_ascii_alphanumeric()).map(|b| char::from(b.to_ascii_lowercase())),
+    );
+    folded
 }
 
 fn compile_key(secret: &str, path: &str) -> Result<Hmac<Sha256>, ConfigError> {

@@ -55,7 +55,13 @@ impl Policy {
 
 /// The last doubt: nothing but characters that the rules write.
 fn is_writable(text: &str) -> bool {
-    text.bytes().all(|b| b.is_ascii_alphanumeric() || b"[]/?&=;#_.~-+:".contains(&b))
+    let is_mark = |b| {
+        matches!(
+            b,
+            b'[' | b']' | b'/' | b'?' | b'&' | b'=' | b';' | b'#' | b'_' | b'.' | b'~' | b'-' | b'+' | b':'
+        )
+    };
+    text.bytes().all(|b: u8| b.is_ascii_alphanumeric() || is_mark(b))
 }
 
 /// Appends a separator and what is written after it, or neither.

@@ -70,7 +70,8 @@ impl<'a> Name<'a> {
     fn of(policy: &Policy, decoded: &'a [u8]) -> Self {
         let display = trim(decoded);
         let base = without_indexes(display);
-        let is_readable = base.iter().all(|b| b.is_ascii() && !b"[]=&;?%#/".contains(b));
+        let is_structure = |b: &u8| matches!(b, b'[' | b']' | b'=' | b'&' | b';' | b'?' | b'%' | b'#' | b'/');
+        let is_readable = base.is_ascii() && !base.iter().any(is_structure);
         let key = if is_readable { Cow::Owned(fold_name(base)) } else { Cow::Borrowed("") };
         let action = if is_readable { policy.action(&key) } else { None };
         Self { key, action, display: std::str::from_utf8(display).ok().filter(|_| is_showable(display)) }
@@ -91,7 +92,7 @@ fn without_indexes(name: &[u8]) -> &[u8] {
 
 /// Whether a name may be written: names can be identifiers too.
 fn is_showable(display: &[u8]) -> bool {
-    let is_name_char = |b: &u8| b.is_ascii_alphanumeric() || b"_.-[]".contains(b);
+    let is_name_char = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b'[' | b']');
     display.first().is_some_and(u8::is_ascii_alphabetic)
         && display.len() <= 64
         && display.iter().all(is_name_char)

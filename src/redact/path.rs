@@ -110,7 +110,7 @@ fn is_version(head: &[u8]) -> bool {
 fn is_word_shaped(head: &[u8]) -> bool {
     head.first().is_some_and(u8::is_ascii_alphanumeric)
         && head.len() <= 64
-        && head.iter().all(|b| b.is_ascii_alphanumeric() || b"_.~-".contains(b))
+        && head.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'~' | b'-'))
         && shapes::digits(head) <= 3
         && !shapes::has_mbi(head)
 }

@@ -14,6 +14,7 @@ mod check;
 mod docs;
 mod leaks;
 mod mint;
+mod redact;
 mod secrets;
 mod sign;
 mod verify;
@@ -79,9 +80,12 @@ impl<'a> Run<'a> {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the tool is built");
-        // A command that does not read its input may be gone already.
-        let _ = child.stdin.take().expect("piped").write_all(self.input);
-        let output = child.wait_with_output().expect("it ends");
+        let mut stdin = child.stdin.take().expect("piped");
+        let output = std::thread::scope(|scope| {
+            // Beside reading, or both sides could wait for each other. A command that does not read its input may be gone already.
+            scope.spawn(move || drop(stdin.write_all(self.input)));
+            child.wait_with_output().expect("it ends")
+        });
         Ran {
             code: output.status.code().expect("no signal"),
             stdout: String::from_utf8(output.stdout).expect("text"),
@@ -149,12 +153,12 @@ fn the_version_is_that_of_the_crate() {
 
 #[test]
 fn help_is_an_answer_and_no_command_is_none() {
-    for command in ["check", "sign", "verify"] {
+    for command in ["check", "sign", "verify", "redact"] {
         assert!(run(&["--help"]).ok().contains(command));
         assert!(run(&[command, "--help"]).ok().contains("--json"));
     }
-    assert!(run(&[]).failure().contains("check, sign or verify"));
-    assert!(run(&["look"]).failure().contains("check, sign or verify"));
+    assert!(run(&[]).failure().contains("check, sign, verify or redact"));
+    assert!(run(&["look"]).failure().contains("check, sign, verify or redact"));
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! `twilio-guard`: checks configurations, signs webhooks and verifies them (docs/cli.md).
+//! `twilio-guard`: checks configurations, signs webhooks, verifies them and redacts logs (docs/cli.md).
 //!
-//! The filter is the library; this tool holds no rule of its own about what is genuine.
+//! The filter is the library; this tool holds no rule of its own about what is genuine, or what of a request may be seen.
 
 #[cfg(not(target_arch = "wasm32"))]
 mod cli;

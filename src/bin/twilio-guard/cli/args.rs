@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Check configurations of the twilio-guard filter, sign webhooks as Twilio does, and see why one is refused.
+/// Check configurations of the twilio-guard filter and what logs would print, sign webhooks as Twilio does, see why one is
+/// refused, and redact logs.
 ///
 /// Exit codes: 0 fine; 1 findings, a refused request or a disagreement; 2 usage or unreadable input.
 #[derive(Debug, Parser)]
@@ -28,6 +29,8 @@ pub(crate) enum Command {
     Mint(MintArgs),
     /// Verify a request, or a file of conformance vectors
     Verify(VerifyArgs),
+    /// Redact request targets, or whole access-log lines, from standard input to standard output
+    Redact(RedactArgs),
 }
 
 #[derive(Debug, Args)]
@@ -195,4 +198,26 @@ pub(crate) struct VerifyArgs {
     /// Say what would have matched
     #[arg(long)]
     pub(crate) explain: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RedactArgs {
+    /// Lines are of an access log (text of Envoy, Istio, nginx or Apache, name=value, JSON), not request targets
+    #[arg(long)]
+    pub(crate) log_line: bool,
+    /// Redact as this configuration says (alone or inside YAML)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Which configuration, where the file has several: its path as `check` prints it
+    #[arg(long, value_name = "PATH", requires = "config")]
+    pub(crate) place: Option<String>,
+    /// Redact as this route of the configuration says [default: as its top level says]
+    #[arg(long, value_name = "NAME", requires = "config")]
+    pub(crate) route: Option<String>,
+    /// The environment variable that holds the key of pseudonyms, at least 32 bytes
+    #[arg(long, value_name = "NAME")]
+    pub(crate) hash_key_env: Option<String>,
+    /// A file of conformance vectors; each is redacted with its own key
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["log_line", "config", "hash_key_env"])]
+    pub(crate) vectors: Option<PathBuf>,
 }

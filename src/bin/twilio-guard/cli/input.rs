@@ -12,6 +12,9 @@ use super::outcome::Failure;
 /// The variable that holds the auth token where no other is named.
 const DEFAULT_TOKEN_VARIABLE: &str = "TWILIO_AUTH_TOKEN";
 
+/// In bytes, as a configuration demands it.
+const SHORTEST_HASH_KEY: usize = 32;
+
 static STDIN_IS_READ: AtomicBool = AtomicBool::new(false);
 
 /// The bytes of a file, or of standard input for `-`.
@@ -73,33 +76,52 @@ fn unnamed(path: &Path, option: &str) -> Result<Vec<u8>, Failure> {
     })
 }
 
-fn secret_variable(name: Option<&str>) -> Result<Secret, Failure> {
-    let is_name = |name: &str| {
-        !name.is_empty()
-            && !name.starts_with(|c: char| c.is_ascii_digit())
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-    };
-    if let Some(name) = name
-        && !is_name(name)
-    {
+/// The key of pseudonyms in an environment variable. A short one could be guessed, and every pseudonym with it.
+pub(crate) fn hash_key(name: &str) -> Result<Secret, Failure> {
+    let secret = variable(name, "--hash-key-env")?;
+    if secret.reveal().len() < SHORTEST_HASH_KEY {
         return Err(Failure::new(
-            "--token-env does not name an environment variable",
+            format!("the key of --hash-key-env is shorter than {SHORTEST_HASH_KEY} bytes"),
+            "make one with: openssl rand -hex 32",
+        ));
+    }
+    Ok(secret)
+}
+
+fn secret_variable(name: Option<&str>) -> Result<Secret, Failure> {
+    match name {
+        Some(name) => variable(name, "--token-env"),
+        None => value(DEFAULT_TOKEN_VARIABLE)?.ok_or_else(|| {
+            Failure::new(
+                format!("{DEFAULT_TOKEN_VARIABLE} is not set"),
+                "export it, or use --token-env NAME or --token-file FILE",
+            )
+        }),
+    }
+}
+
+/// The secret in the variable that an option names. The name may be the secret itself, so it is not repeated.
+fn variable(name: &str, option: &str) -> Result<Secret, Failure> {
+    let is_name = !name.is_empty()
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if !is_name {
+        return Err(Failure::new(
+            format!("{option} does not name an environment variable"),
             "give the name of the variable, never the secret itself",
         ));
     }
-    let value = std::env::var(name.unwrap_or(DEFAULT_TOKEN_VARIABLE)).ok().filter(|value| !value.is_empty());
-    let secret = value.map(Secret::from).ok_or_else(|| match name {
-        None => Failure::new(
-            format!("{DEFAULT_TOKEN_VARIABLE} is not set"),
-            "export it, or use --token-env NAME or --token-file FILE",
-        ),
-        // The name may be the secret itself, so it is not repeated.
-        Some(_) => Failure::new(
-            "the environment variable of --token-env is not set",
+    value(name)?.ok_or_else(|| {
+        Failure::new(
+            format!("the environment variable of {option} is not set"),
             "export it; give the name of the variable, never the secret itself",
-        ),
-    })?;
-    if secret.reveal().trim() != secret.reveal() {
+        )
+    })
+}
+
+fn value(name: &str) -> Result<Option<Secret>, Failure> {
+    let secret = std::env::var(name).ok().filter(|value| !value.is_empty()).map(Secret::from);
+    if secret.as_ref().is_some_and(|secret| secret.reveal().trim() != secret.reveal()) {
         return Err(Failure::new(
             "the secret begins or ends with white space",
             "remove it (a line break at the end of an encoded secret is the usual cause)",

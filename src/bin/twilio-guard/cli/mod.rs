@@ -5,12 +5,14 @@
 
 mod args;
 mod check;
+mod configuration;
 mod curl;
 mod har;
 mod input;
 mod message;
 mod mint;
 mod outcome;
+mod redact;
 mod sign;
 mod usage;
 mod verify;
@@ -33,6 +35,11 @@ pub(crate) fn main() -> ExitCode {
             Command::Mint(args) => mint::run(&args),
             Command::Sign(args) => sign::run(&args),
             Command::Verify(args) => verify::run(&args),
+            Command::Redact(args) => match redact::run(&args, wants_json) {
+                Ok(None) => return ExitCode::SUCCESS,
+                Ok(Some(outcome)) => Ok(outcome),
+                Err(failure) => Err(failure),
+            },
         },
         Err(error) if usage::is_answer(&error) => return usage::print(&error),
         Err(error) => Err(usage::failure(&error)),

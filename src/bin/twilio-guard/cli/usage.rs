@@ -47,7 +47,9 @@ pub(crate) fn failure(error: &clap::Error) -> Failure {
         },
         ErrorKind::InvalidSubcommand
         | ErrorKind::MissingSubcommand
-        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "use check, sign or verify".to_owned(),
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            "use check, sign, verify or redact".to_owned()
+        }
         _ => "see --help".to_owned(),
     };
     Failure::new(problem, remedy)

@@ -22,6 +22,7 @@ use super::outcome::{Failure, Outcome};
 use document::Documents;
 use find::Search;
 use finding::{Finding, Location, Severity};
+pub(crate) use secrets::Placeholders;
 
 /// Runs the command.
 pub(crate) fn run(args: &CheckArgs) -> Result<Outcome, Failure> {

@@ -16,12 +16,12 @@ use super::place::Place;
 const SOME_PUBLIC_KEY: &str = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEvY7FM3D98pf61k0hNUz7ft2iNitmWrYRRUzuwBMcpaIo3K5hSNKZvdwHiVNAoWFtUATCMOXdNFHvYYGqyudOZw==";
 
 /// An environment in which every variable is set, each to another value.
-pub(super) struct Placeholders {
+pub(crate) struct Placeholders {
     public_keys: BTreeSet<String>,
 }
 
 impl Placeholders {
-    pub(super) fn for_config(config: &Value) -> Self {
+    pub(crate) fn for_config(config: &Value) -> Self {
         let references = references(config).into_iter();
         let of_public_keys = references.filter(|reference| reference.is_public_key);
         Self { public_keys: of_public_keys.map(|reference| reference.variable).collect() }

@@ -8,7 +8,7 @@ use twilio_guard::config::{ConfigError, Plan};
 use twilio_guard::native::NativeEnvironment;
 
 use super::super::args::{MacAlgorithm, VerifyArgs};
-use super::super::check::configurations;
+use super::super::configuration;
 use super::super::input;
 use super::super::message::{Message, Url};
 use super::super::outcome::Failure;
@@ -46,8 +46,8 @@ pub(super) enum Hosts {
 
 /// The plan to judge by.
 pub(super) fn plan(args: &VerifyArgs, message: &Message, own: Option<&OwnKeys>) -> Result<Plan, Failure> {
-    if args.config.is_some() {
-        return from_file(args);
+    if let Some(path) = &args.config {
+        return configuration::plan(path, args.place.as_deref());
     }
     let public_url = match &args.public_url {
         Some(url) => url.clone(),
@@ -132,33 +132,6 @@ fn base(public_url: &str, message: &Message, verify: &str) -> Value {
         object.insert("routes".to_owned(), json!([route]));
     }
     config
-}
-
-fn from_file(args: &VerifyArgs) -> Result<Plan, Failure> {
-    let path = args.config.as_deref().unwrap_or_else(|| std::path::Path::new("-"));
-    let mut found = configurations(path)?;
-    if let Some(place) = &args.place {
-        found.retain(|(own, _)| own == place);
-    }
-    let text = match found.as_slice() {
-        [(_, text)] => text,
-        [] => {
-            return Err(Failure::new(
-                "there is no such configuration of this filter in the file",
-                "see twilio-guard check, which prints where each one is",
-            ));
-        }
-        [..] => {
-            return Err(Failure::new(
-                format!("the file has {} configurations of this filter", found.len()),
-                "choose one with --place PATH, as twilio-guard check prints it",
-            ));
-        }
-    };
-    let environment = NativeEnvironment(|name: &str| std::env::var(name).ok());
-    Plan::parse(text, &environment).map_err(|error| {
-        Failure::new(format!("the configuration is refused: {error}"), "see twilio-guard check")
-    })
 }
 
 /// The public URL that a vector means, user information included: one of them signs it.
