@@ -132,7 +132,7 @@ pub(super) struct Rank {
 impl Rule {
     /// Whether captures of requests under this rule are remembered.
     #[must_use]
-    pub(super) fn remembers(&self) -> bool {
+    pub fn remembers(&self) -> bool {
         self.replay.dedupe.eligible != Eligible::None && self.protection.methods().is_some()
     }
 

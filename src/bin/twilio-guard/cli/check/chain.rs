@@ -49,6 +49,28 @@ pub(super) fn inspect(manager: &Value, at: &Location) -> Vec<Finding> {
     findings
 }
 
+/// The route of an HTTP connection manager on which a request may be under way for the longest time, its tries included, and
+/// for how many seconds. Routes without a timeout are for streams, which are answered when they begin.
+pub(super) fn slowest_route(manager: &Value, at: &Location) -> Option<(u64, Location)> {
+    let (config, path) = field(manager, &at.path, "route_config")?;
+    let hosts = list(config, &path, "virtual_hosts").into_iter();
+    let routes = hosts.flat_map(|(host, path)| list(host, &path, "routes"));
+    let slow = routes.filter_map(|(route, path)| {
+        let (action, path) = field(route, &path, "route")?;
+        let timeout = match text(action, "timeout") {
+            // Envoy's default.
+            None => 15.0,
+            Some(text) => text.strip_suffix('s')?.parse::<f64>().ok()?,
+        };
+        let tries = field(action, "", "retry_policy").map_or(1, |(policy, _)| {
+            1 + field(policy, "", "num_retries").and_then(|(count, _)| bytes(count)).unwrap_or(1)
+        });
+        let whole = std::time::Duration::try_from_secs_f64(timeout).ok()?.as_secs();
+        (timeout > 0.0).then(|| (whole.saturating_mul(tries), at.at(path)))
+    });
+    slow.max_by_key(|(seconds, _)| *seconds)
+}
+
 /// Inspects the patches of an Istio EnvoyFilter: only `INSERT_FIRST` puts the filter before all others.
 pub(super) fn inspect_patches(spec: &Value, at: &Location) -> Vec<Finding> {
     let is_late = |patch: &Value| {

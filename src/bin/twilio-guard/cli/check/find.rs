@@ -51,6 +51,7 @@ impl Search {
                     fails_open: None,
                     header_hold: HeaderHold::Available,
                     buffer: Buffer::Unknown,
+                    slowest: None,
                 });
             } else {
                 search.node(root, &at, &Buffer::Unknown);
@@ -87,8 +88,13 @@ impl Search {
                         self.disabled.push((name.clone(), at.at(member(&path, name))));
                     }
                 }
+                let known = self.places.len();
                 for (key, value) in members {
                     self.node(value, &at.at(member(&at.path, key)), &buffer);
+                }
+                if let Some(slowest) = chain::slowest_route(node, at) {
+                    let own = self.places.iter_mut().skip(known);
+                    own.for_each(|place| place.slowest = Some(slowest.clone()));
                 }
             }
             // A ConfigMap, a patch: Envoy's YAML inside a text.

@@ -21,6 +21,8 @@ pub(super) struct Place {
     pub(super) fails_open: Option<Location>,
     pub(super) header_hold: HeaderHold,
     pub(super) buffer: Buffer,
+    /// The route on which a request may be under way for the longest time, and for how many seconds.
+    pub(super) slowest: Option<(u64, Location)>,
 }
 
 /// How a configuration is given.
@@ -163,6 +165,7 @@ pub(super) fn envoy(
         fails_open: fails_open.map(|(_, path)| at.at(path)),
         header_hold,
         buffer,
+        slowest: None,
     })
 }
 
@@ -221,6 +224,7 @@ pub(super) fn istio(kind: &'static str, name: Option<&str>, spec: &Value, at: &L
             "set hold: body in the configuration, or insert the filter by an EnvoyFilter, which can set the flag",
         ),
         buffer: Buffer::Unknown,
+        slowest: None,
     })
 }
 
@@ -254,6 +258,7 @@ pub(super) fn gateway(policy: Option<&str>, entry: &Value, at: &Location) -> Opt
             "set hold: body in the configuration, or set the flag on the generated filter by an EnvoyPatchPolicy",
         ),
         buffer: Buffer::Gateway,
+        slowest: None,
     })
 }
 

@@ -58,6 +58,7 @@ pub(super) fn examine(
     if let Some(plan) = &plan {
         findings.extend(header_hold(place, plan));
         findings.extend(buffer(place, plan, gateway_buffer));
+        findings.extend(lease(place, plan));
     }
     findings
 }
@@ -99,6 +100,22 @@ fn header_hold(place: &Place, plan: &Plan) -> Option<Finding> {
             remedy,
         )),
     }
+}
+
+/// A pass that outlasts its lease counts as failed, and a copy then passes beside it.
+fn lease(place: &Place, plan: &Plan) -> Option<Finding> {
+    let (seconds, location) = place.slowest.as_ref()?;
+    let remembering = plan.rules().filter(|rule| rule.remembers());
+    let lease = remembering.map(|rule| rule.replay.dedupe.lease.as_secs()).min()?;
+    let problem = format!("a request may take {seconds} s on this route, and a lease ends after {lease} s");
+    (*seconds > lease).then(|| {
+        Finding::warning(
+            "lease_too_short",
+            location.clone(),
+            &problem,
+            "raise replay.dedupe.lease above timeout times tries, or lower the timeout",
+        )
+    })
 }
 
 fn buffer(place: &Place, plan: &Plan, gateway_buffer: Option<u64>) -> Option<Finding> {
