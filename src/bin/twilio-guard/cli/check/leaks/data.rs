@@ -60,6 +60,7 @@ const fn warning(code: &'static str, problem: &'static str, remedy: &'static str
 const USE_PATH: &str = "use %FILTER_STATE(wasm.twilio_guard.path:PLAIN)%";
 const USE_REFERER: &str = "use %FILTER_STATE(wasm.twilio_guard.referer:PLAIN)%";
 const USE_USER_AGENT: &str = "use %FILTER_STATE(wasm.twilio_guard.user_agent:PLAIN)%";
+const USE_REQUEST_ID: &str = "use %FILTER_STATE(wasm.twilio_guard.request_id:PLAIN)%";
 const DROP_OPERATOR: &str = "remove the operator";
 
 /// What the surroundings of a sink mean for it.
@@ -194,20 +195,14 @@ fn user_agent(scene: &Scene) -> Option<Row> {
 fn request_id(scene: &Scene) -> Option<Row> {
     let code = "raw_request_id";
     match raw(scene, scene.raw_request_id) {
-        RawHeaders::Verified => error(
-            code,
-            "prints what the client sent",
-            "use rewrite_headers: protected or all, or let Envoy make the id (use_remote_address: true)",
-        ),
-        RawHeaders::Unverified => warning(
-            code,
-            "prints what the client sent, on routes that verify nothing",
-            "use rewrite_headers: all, or let Envoy make the id (use_remote_address: true)",
-        ),
+        RawHeaders::Verified => error(code, "prints what the client sent", USE_REQUEST_ID),
+        RawHeaders::Unverified => {
+            warning(code, "prints what the client sent, on routes that verify nothing", USE_REQUEST_ID)
+        }
         RawHeaders::Unhandled => warning(
             code,
-            "prints what the client sent, but only for requests that Envoy answers before the filter runs, and while the VM is dead",
-            "use %UNIQUE_ID% where this matters",
+            "is a random id, but for requests that Envoy answers before the filter runs, and while the VM is dead",
+            USE_REQUEST_ID,
         ),
     }
 }
