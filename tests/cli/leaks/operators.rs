@@ -117,8 +117,8 @@ pub(super) fn cases() -> Vec<Case> {
         ),
         format(
             "headers that repeat the URL",
-            "%REQ(X-ORIGINAL-URL)% %REQ(X-Rewrite-Url)%",
-            &["error raw_url_header"; 2],
+            "%REQ(X-FORWARDED-URI)% %REQ(X-ORIGINAL-URL)%",
+            &["error raw_url_header", "warning raw_url_header"],
             PATH,
         ),
         format(

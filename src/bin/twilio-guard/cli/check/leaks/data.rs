@@ -17,6 +17,8 @@ pub(super) enum Data {
     OriginalPath,
     /// Another header that repeats the URL.
     UrlHeader,
+    /// One that the filter removes, because applications take it for the URL.
+    Override,
     Referer,
     UserAgent,
     RequestId,
@@ -119,6 +121,14 @@ pub(super) fn row(data: Data, scene: &Scene) -> Option<Row> {
         ),
         Data::Query => error("raw_query", "prints parameters as they were sent", USE_PATH),
         Data::UrlHeader => error("raw_url_header", "prints a URL as it was sent", USE_PATH),
+        Data::Override if scene.before_filter => {
+            error("raw_url_header", "prints a URL as it was sent", USE_PATH)
+        }
+        Data::Override => warning(
+            "raw_url_header",
+            "is a header that the filter removes, but for requests that Envoy answers before the filter runs, and while the VM is dead",
+            USE_PATH,
+        ),
         Data::Referer => referer(scene),
         Data::UserAgent => user_agent(scene),
         Data::RequestId => request_id(scene),
