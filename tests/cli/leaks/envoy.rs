@@ -40,7 +40,16 @@ pub(super) fn cases() -> Vec<Case> {
     let (wasm_log, plain) = loggers(logger("wasm.v3.WasmAccessLog", &json!({"config": {}})), &lines);
     let from_file = json!({"log_format": {"text_format_source": {"filename": "/etc/format"}}});
     let (outside, _) = loggers(logger("stream.v3.StdoutAccessLog", &from_file), &lines);
-    let url_tag = json!([{"tag": "http.url", "value": PATH}]);
+    let tags = |own: Value| {
+        let mut tags = json!([
+            {"tag": "guid:x-client-trace-id", "literal": {"value": "-"}},
+            {"tag": "downstream_cluster", "literal": {"value": "-"}},
+        ]);
+        tags.as_array_mut().unwrap().extend(own.as_array().unwrap().clone());
+        tags
+    };
+    let url_tag = tags(json!([{"tag": "http.url", "value": PATH}]));
+    let with_host = tags(json!([{"tag": "http.url", "value": format!("https://hooks.example.org{PATH}")}]));
     let safe_spans = json!({"max_path_tag_length": 0, "custom_tags": url_tag});
     let silent = json!({"redaction": {"rewrite_headers": "none"}});
     let with_router = |filter: Value| filters(&[filter, router(&json!({}))]);
@@ -80,7 +89,7 @@ pub(super) fn cases() -> Vec<Case> {
         },
         Case {
             row: "http.url",
-            bad: tracing(&json!({})),
+            bad: tracing(&json!({"custom_tags": tags(json!([]))})),
             finds: &["error trace_url"],
             fixed: tracing(&safe_spans),
         },
@@ -88,17 +97,23 @@ pub(super) fn cases() -> Vec<Case> {
             row: "http.url whose replacement may be absent",
             bad: tracing(&json!({"custom_tags": url_tag})),
             finds: &["warning trace_url_fallback"],
-            fixed: tracing(&json!({"max_path_tag_length": {"value": 0}})),
+            fixed: tracing(&json!({"custom_tags": with_host})),
+        },
+        Case {
+            row: "span tags of what clients send",
+            bad: tracing(&json!({"max_path_tag_length": {"value": 0}})),
+            finds: &["warning trace_client_tag"],
+            fixed: tracing(&safe_spans),
         },
         Case {
             row: "tags of request headers",
-            bad: tracing(&json!({"max_path_tag_length": 0, "custom_tags": [
+            bad: tracing(&json!({"max_path_tag_length": 0, "custom_tags": tags(json!([
                 {"tag": "a", "request_header": {"name": ":path"}},
                 {"tag": "b", "request_header": {"name": "Cookie"}},
                 {"tag": "c", "value": "%QUERY_PARAM(From)%"},
                 {"tag": "d", "metadata": {"kind": {"request": {}}, "metadata_key": {"key": "x"}}},
                 {"tag": "e", "request_header": {"name": "X-Patient"}},
-            ]})),
+            ]))})),
             finds: &[
                 "error raw_path",
                 "error credential",
@@ -106,11 +121,11 @@ pub(super) fn cases() -> Vec<Case> {
                 "error raw_metadata",
                 "error unlisted_header",
             ],
-            fixed: tracing(&json!({"max_path_tag_length": 0, "custom_tags": [
+            fixed: tracing(&json!({"max_path_tag_length": 0, "custom_tags": tags(json!([
                 {"tag": "a", "literal": {"value": "x"}},
                 {"tag": "d", "metadata": {"kind": {"route": {}}, "metadata_key": {"key": "x"}}},
                 {"tag": "e", "environment": {"name": "POD"}},
-            ]})),
+            ]))})),
         },
         Case {
             row: "tags of a route",

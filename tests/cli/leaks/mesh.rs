@@ -52,9 +52,15 @@ pub(super) fn cases() -> Vec<Case> {
         provider(json!({"envoyFileAccessLog": {"path": "/dev/stdout", "logFormat": format}}))
     };
     let text = file(&json!({"text": PATH}));
+    let tags = |url: Value| {
+        let literal = json!({"literal": {"value": "-"}});
+        let mut tags = json!({"guid:x-client-trace-id": literal, "downstream_cluster": literal});
+        tags.as_object_mut().unwrap().extend(url.as_object().unwrap().clone());
+        tags
+    };
     let url_tag =
-        json!({"http.url": {"header": {"name": "x-envoy-original-path", "defaultValue": "redacted"}}});
-    let literal = json!({"http.url": {"literal": {"value": "redacted"}}});
+        tags(json!({"http.url": {"header": {"name": "x-envoy-original-path", "defaultValue": "-"}}}));
+    let literal = tags(json!({"http.url": {"literal": {"value": "redacted"}}}));
     let spans = |tags: &Value| telemetry(&json!({"tracing": [{"customTags": tags}]}));
     let sinks = |sink: Value, format: &Value| {
         proxy(&json!({"accessLog": {"settings": [{"format": format, "sinks": [sink]}]}}))
@@ -125,12 +131,14 @@ pub(super) fn cases() -> Vec<Case> {
         Case {
             row: "tracing of a mesh",
             bad: operator(&json!({"enableTracing": true})),
-            finds: &["error trace_url"],
+            finds: &["error trace_url", "warning trace_client_tag"],
             fixed: json!([operator(&json!({"enableTracing": true})), spans(&literal)]),
         },
         Case {
             row: "tracing by defaultConfig",
-            bad: operator(&json!({"accessLogFormat": PATH, "defaultConfig": {"tracing": {"sampling": 10}}})),
+            bad: operator(
+                &json!({"accessLogFormat": PATH, "defaultConfig": {"tracing": {"sampling": 10, "customTags": tags(json!({}))}}}),
+            ),
             finds: &["error trace_url"],
             fixed: operator(
                 &json!({"accessLogFormat": PATH, "defaultConfig": {"tracing": {"customTags": literal}}}),
@@ -138,7 +146,9 @@ pub(super) fn cases() -> Vec<Case> {
         },
         Case {
             row: "Telemetry tracing",
-            bad: telemetry(&json!({"tracing": [{"randomSamplingPercentage": 10}]})),
+            bad: telemetry(
+                &json!({"tracing": [{"randomSamplingPercentage": 10, "customTags": tags(json!({}))}]}),
+            ),
             finds: &["error trace_url"],
             fixed: spans(&literal),
         },
@@ -187,10 +197,8 @@ pub(super) fn cases() -> Vec<Case> {
         Case {
             row: "an EnvoyFilter with a log",
             bad: manager_patch(json!({"access_log": [log(&json!("%REQ(:PATH)%"))], "tracing": {}})),
-            finds: &["error raw_path", "error trace_url"],
-            fixed: manager_patch(
-                json!({"access_log": [log(&json!(PATH))], "tracing": {"max_path_tag_length": 0}}),
-            ),
+            finds: &["error raw_path", "error trace_url", "warning trace_client_tag"],
+            fixed: manager_patch(json!({"access_log": [log(&json!(PATH))]})),
         },
         Case {
             row: "debug logging of a sidecar",
@@ -218,11 +226,11 @@ pub(super) fn cases() -> Vec<Case> {
         },
         Case {
             row: "Envoy Gateway's tracing",
-            bad: proxy(&json!({"accessLog": {"disable": true}, "tracing": {"provider": {}}})),
-            finds: &["error trace_url"],
-            fixed: proxy(
-                &json!({"accessLog": {"disable": true}, "tracing": {"customTags": {"http.url": {"type": "Literal", "literal": {"value": "x"}}}}}),
+            bad: proxy(
+                &json!({"accessLog": {"disable": true}, "tracing": {"provider": {}, "customTags": tags(json!({}))}}),
             ),
+            finds: &["error trace_url"],
+            fixed: proxy(&json!({"accessLog": {"disable": true}, "tracing": {"customTags": literal}})),
         },
         Case {
             row: "Envoy Gateway's own log",

@@ -4,6 +4,7 @@ mod envoy;
 mod examples;
 mod mesh;
 mod operators;
+mod truth;
 
 use std::collections::BTreeSet;
 

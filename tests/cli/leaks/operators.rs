@@ -95,7 +95,7 @@ pub(super) fn cases() -> Vec<Case> {
             row: "REQ(X-REQUEST-ID) that no one rewrites",
             bad: headers("%REQ(X-REQUEST-ID)% %STREAM_ID%", "none"),
             finds: &["error raw_request_id", "error raw_request_id"],
-            fixed: headers("%UNIQUE_ID%", "none"),
+            fixed: headers("%FILTER_STATE(wasm.twilio_guard.request_id:PLAIN)%", "none"),
         },
         format(
             "headers that are rewritten",
@@ -117,8 +117,8 @@ pub(super) fn cases() -> Vec<Case> {
         ),
         format(
             "headers that repeat the URL",
-            "%REQ(X-ORIGINAL-URL)% %REQ(X-Rewrite-Url)%",
-            &["error raw_url_header"; 2],
+            "%REQ(X-FORWARDED-URI)% %REQ(X-ORIGINAL-URL)%",
+            &["error raw_url_header", "warning raw_url_header"],
             PATH,
         ),
         format(

@@ -41,7 +41,7 @@ fn request_header(name: &str, value: &str, at: &Location, scene: &Scene, report:
     let is_raw = operators.iter().flat_map(|one| operators::judge(one, &report.allowed)).any(Data::is_raw);
     let printed = !matches!(
         headers::request(&name.to_ascii_lowercase()),
-        Data::UnlistedHeader | Data::UrlHeader | Data::Credential | Data::Signature
+        Data::UnlistedHeader | Data::UrlHeader | Data::Override | Data::Credential | Data::Signature
     );
     if is_raw && printed && !scene.is_elsewhere {
         report.findings.push(Finding::error(

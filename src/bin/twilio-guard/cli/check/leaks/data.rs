@@ -17,6 +17,8 @@ pub(super) enum Data {
     OriginalPath,
     /// Another header that repeats the URL.
     UrlHeader,
+    /// One that the filter removes, because applications take it for the URL.
+    Override,
     Referer,
     UserAgent,
     RequestId,
@@ -60,6 +62,7 @@ const fn warning(code: &'static str, problem: &'static str, remedy: &'static str
 const USE_PATH: &str = "use %FILTER_STATE(wasm.twilio_guard.path:PLAIN)%";
 const USE_REFERER: &str = "use %FILTER_STATE(wasm.twilio_guard.referer:PLAIN)%";
 const USE_USER_AGENT: &str = "use %FILTER_STATE(wasm.twilio_guard.user_agent:PLAIN)%";
+const USE_REQUEST_ID: &str = "use %FILTER_STATE(wasm.twilio_guard.request_id:PLAIN)%";
 const DROP_OPERATOR: &str = "remove the operator";
 
 /// What the surroundings of a sink mean for it.
@@ -118,6 +121,14 @@ pub(super) fn row(data: Data, scene: &Scene) -> Option<Row> {
         ),
         Data::Query => error("raw_query", "prints parameters as they were sent", USE_PATH),
         Data::UrlHeader => error("raw_url_header", "prints a URL as it was sent", USE_PATH),
+        Data::Override if scene.before_filter => {
+            error("raw_url_header", "prints a URL as it was sent", USE_PATH)
+        }
+        Data::Override => warning(
+            "raw_url_header",
+            "is a header that the filter removes, but for requests that Envoy answers before the filter runs, and while the VM is dead",
+            USE_PATH,
+        ),
         Data::Referer => referer(scene),
         Data::UserAgent => user_agent(scene),
         Data::RequestId => request_id(scene),
@@ -194,20 +205,14 @@ fn user_agent(scene: &Scene) -> Option<Row> {
 fn request_id(scene: &Scene) -> Option<Row> {
     let code = "raw_request_id";
     match raw(scene, scene.raw_request_id) {
-        RawHeaders::Verified => error(
-            code,
-            "prints what the client sent",
-            "use rewrite_headers: protected or all, or let Envoy make the id (use_remote_address: true)",
-        ),
-        RawHeaders::Unverified => warning(
-            code,
-            "prints what the client sent, on routes that verify nothing",
-            "use rewrite_headers: all, or let Envoy make the id (use_remote_address: true)",
-        ),
+        RawHeaders::Verified => error(code, "prints what the client sent", USE_REQUEST_ID),
+        RawHeaders::Unverified => {
+            warning(code, "prints what the client sent, on routes that verify nothing", USE_REQUEST_ID)
+        }
         RawHeaders::Unhandled => warning(
             code,
-            "prints what the client sent, but only for requests that Envoy answers before the filter runs, and while the VM is dead",
-            "use %UNIQUE_ID% where this matters",
+            "is a random id, but for requests that Envoy answers before the filter runs, and while the VM is dead",
+            USE_REQUEST_ID,
         ),
     }
 }

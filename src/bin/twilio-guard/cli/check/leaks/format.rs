@@ -17,16 +17,20 @@ pub(super) struct Operator {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Format {
     pub(super) operators: Vec<Operator>,
+    /// Whether there is text beside the operators, so that the result is never empty.
+    pub(super) has_text: bool,
     /// Whether Envoy would take it. What can be read of one that it refuses is read all the same.
     pub(super) is_valid: bool,
 }
 
 /// Parses a format string.
 pub(super) fn parse(text: &str) -> Format {
-    let mut format = Format { operators: Vec::new(), is_valid: true };
+    let mut format = Format { operators: Vec::new(), has_text: false, is_valid: true };
     let mut rest = text;
-    while let Some((_, after)) = rest.split_once('%') {
+    while let Some((before, after)) = rest.split_once('%') {
+        format.has_text |= !before.is_empty();
         if let Some(literal) = after.strip_prefix('%') {
+            format.has_text = true;
             rest = literal;
         } else if let Some((operator, after)) = operator(after) {
             format.operators.push(operator);
@@ -36,6 +40,7 @@ pub(super) fn parse(text: &str) -> Format {
             rest = after;
         }
     }
+    format.has_text |= !rest.is_empty();
     format
 }
 
@@ -138,10 +143,25 @@ mod tests {
     }
 
     #[test]
+    fn text_beside_operators_is_noticed() {
+        for (text, has_text) in [
+            ("%A%", false),
+            ("%A%%B(c):1%", false),
+            ("x%A%", true),
+            ("%A%x", true),
+            ("%A%%%%%B%", true),
+            ("", false),
+        ] {
+            assert_eq!(parse(text).has_text, has_text, "{text}");
+        }
+    }
+
+    #[test]
     fn what_envoy_refuses_is_invalid_and_read_on() {
         for text in ["100% x", "%REQ(:PATH)", "%req(:path)%", "%REQ(a)b%", "%REQ(a):%", "%", "%(a)%", "%é%"]
         {
-            assert_eq!(parse(text), Format { operators: vec![], is_valid: false }, "{text}");
+            let format = parse(text);
+            assert!(format.operators.is_empty() && !format.is_valid, "{text}: {format:?}");
         }
         let format = parse("100% %REQ(:PATH)%");
         assert!(!format.is_valid && format.operators.len() == 1, "{format:?}");

@@ -1,15 +1,13 @@
 //! What a header brings into a log (spec phi-redaction, section 7). A header that is not listed may carry anything.
 
+use twilio_guard::headers::is_override;
+
 use super::data::Data;
 
 /// Request headers that are redacted, or that must not be printed.
 const REQUEST: &[(&str, Data)] = &[
     (":path", Data::RawPath),
     ("x-envoy-original-path", Data::OriginalPath),
-    ("x-original-url", Data::UrlHeader),
-    ("x-original-uri", Data::UrlHeader),
-    ("x-original-path", Data::UrlHeader),
-    ("x-rewrite-url", Data::UrlHeader),
     ("x-forwarded-uri", Data::UrlHeader),
     ("x-forwarded-path", Data::UrlHeader),
     ("x-forwarded-prefix", Data::UrlHeader),
@@ -116,6 +114,9 @@ const HARMLESS_RESPONSE: &[&str] = &[
 
 /// What a request header carries; the name is in lower case.
 pub(super) fn request(name: &str) -> Data {
+    if is_override(name.as_bytes()) {
+        return Data::Override;
+    }
     listed(name, REQUEST, HARMLESS_REQUEST, Data::UnlistedHeader)
 }
 

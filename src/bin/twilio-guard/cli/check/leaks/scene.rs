@@ -101,7 +101,7 @@ pub(super) fn of_configuration(config: Option<&Value>) -> RawHeaders {
     };
     let top = word(config).unwrap_or_else(|| "protected".to_owned());
     let judge = |own: Option<String>, verify: Option<&Value>| {
-        let verifies = !matches!(verify.and_then(Value::as_str), Some("none" | "deny"));
+        let verifies = verify.and_then(Value::as_str) != Some("none");
         match (own.as_deref().unwrap_or(&top), verifies) {
             ("all", _) | ("protected", true) => RawHeaders::Unhandled,
             (_, false) => RawHeaders::Unverified,

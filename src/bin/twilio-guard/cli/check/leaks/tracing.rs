@@ -5,8 +5,8 @@ use serde_json::Value;
 use super::super::document::{bytes, field, list, member, text};
 use super::super::finding::{Finding, Location, Severity};
 use super::data::{self, Data, RawHeaders, Row, Scene};
-use super::headers;
 use super::report::{Report, Use};
+use super::{format, headers};
 
 /// The span tag of the URL.
 const URL_TAG: &str = "http.url";
@@ -91,20 +91,34 @@ pub(super) fn inspect(tags: &[Tag<'_>], hides_path: bool, at: &Location, scene: 
         }
         _ => {}
     }
+    let is_replaced = |name: &str| tags.iter().any(|tag| tag.name == name);
     for (name, data, raw) in [
         ("user_agent", Data::UserAgent, scene.raw_headers),
         ("guid:x-request-id", Data::RequestId, scene.raw_request_id),
     ] {
-        let is_replaced = tags.iter().any(|tag| tag.name == name);
         if raw == RawHeaders::Verified
-            && !is_replaced
+            && !is_replaced(name)
             && let Some(row) = data::row(data, scene)
         {
-            let row = Row { remedy: "use rewrite_headers: protected or all", ..row };
-            report.add(at.clone(), &format!("the span tag {name}"), row);
+            report.add(at.clone(), &format!("the span tag {name}"), Row { remedy: REPLACE_TAG, ..row });
         }
     }
+    if let Some(name) = CLIENT_TAGS.iter().find(|name| !is_replaced(name)) {
+        report.add(at.clone(), &format!("the span tag {name}"), CLIENT_TAG);
+    }
 }
+
+/// Span tags of x-client-trace-id and x-envoy-downstream-service-cluster.
+const CLIENT_TAGS: &[&str] = &["guid:x-client-trace-id", "downstream_cluster"];
+
+const REPLACE_TAG: &str = "add a custom tag of this name with a literal value";
+
+const CLIENT_TAG: Row = Row {
+    severity: Severity::Warning,
+    code: "trace_client_tag",
+    problem: "shows whatever a client puts into the header that it is made of",
+    remedy: "add custom tags guid:x-client-trace-id and downstream_cluster with a literal value",
+};
 
 /// A custom tag.
 pub(super) fn tag(tag: &Tag<'_>, at: &Location, scene: &Scene, report: &mut Report) {
@@ -134,7 +148,8 @@ impl Tag<'_> {
         match &self.source {
             Source::Literal => false,
             Source::Header { has_default, .. } => !has_default,
-            Source::Format(_) | Source::Metadata => true,
+            Source::Format(format) => !format::parse(format).has_text,
+            Source::Metadata => true,
         }
     }
 }
@@ -143,14 +158,14 @@ const RAW_URL: Row = Row {
     severity: Severity::Error,
     code: "trace_url",
     problem: "shows the path and query as they were sent (Envoy 1.40; before, on routes that rewrite the path)",
-    remedy: "add a custom tag http.url, in Envoy of %FILTER_STATE(wasm.twilio_guard.path:PLAIN)% with max_path_tag_length: 0, in Istio and Envoy Gateway of the request header x-envoy-original-path with a default value",
+    remedy: "set max_path_tag_length: 0, and add a custom tag http.url with a host and %FILTER_STATE(wasm.twilio_guard.path:PLAIN)%; in Istio and Envoy Gateway add it with a literal value, or with the request header x-envoy-original-path and a default value",
 };
 
 const ABSENT_TAG: Row = Row {
     severity: Severity::Warning,
     code: "trace_url_fallback",
     problem: "shows the path and query as they were sent where its replacement has no value, as while the VM is dead",
-    remedy: "set max_path_tag_length: 0 as well, or give the tag a default value",
+    remedy: "set max_path_tag_length: 0 as well, or put text such as the host in front; give a header a default value",
 };
 
 /// Tags of a route, which has no URL of its own.
