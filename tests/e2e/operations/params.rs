@@ -35,7 +35,7 @@ async fn what_a_profile_requires_must_be_there_once_and_well_formed() -> Result<
         {"name": "call", "match": {"path": "/call"}, "verify": "twilio", "profile": "call-status"},
         {"name": "sms", "match": {"path": "/sms"}, "verify": "twilio", "profile": "messaging"},
         {"name": "own", "match": {"path": "/own"}, "verify": "twilio", "profile": "call-status",
-         "require_params": ["Digits", {"name": "Code", "shape": "word"}]},
+         "replay": {"freshness": {"require": false}}, "require_params": ["Digits", {"name": "Code", "shape": "word"}]},
     ]);
     let guarded = Guarded::start(&plugin("none", routes)).await?;
     let twilio = Twilio::new(TOKEN);

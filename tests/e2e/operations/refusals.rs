@@ -71,7 +71,7 @@ pub fn configuration() -> Value {
 }
 
 /// The secret of the key that mints.
-const MINT_SECRET: &str = "a key for tests, of thirty-two bytes or more";
+pub const MINT_SECRET: &str = "a key for tests, of thirty-two bytes or more";
 
 /// The path with query of a callback URL that ends in this second.
 pub fn minted(path: &str, expires_at: u64) -> String {

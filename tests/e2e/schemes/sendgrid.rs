@@ -101,7 +101,9 @@ async fn no_byte_moves_between_timestamp_and_body() -> Result<()> {
 #[tokio::test]
 async fn missing_repeated_and_malformed_headers_have_their_reasons() -> Result<()> {
     let guarded = Guarded::start(&sendgrid_plugin(mail())).await?;
-    let signature = encode(&Sendgrid::genuine().sign(&TIME, EVENTS.as_bytes()));
+    // Not every length of a signature needs padding in base64; this one does.
+    let signature = encode(&Sendgrid::genuine().sign("1700555010", EVENTS.as_bytes()));
+    assert!(signature.ends_with('='));
     let unsigned = || events().without(SIGNATURE);
     let timeless = || events().without(TIMESTAMP);
     for (name, request, code) in [
