@@ -38,6 +38,10 @@ demo: wasm ## The same, but exit; fails if any outcome differs from the table
 test: wasm ## Run every test, those in a real Envoy included
 	$(CARGO) test
 
+.PHONY: soak
+soak: wasm ## Watch the replay store's memory over many windows (two minutes; SOAK_WINDOWS, SOAK_RATE)
+	$(CARGO) test --test e2e -- --ignored --nocapture memory_is_flat_over_many_windows
+
 # A package of its own: building and testing the filter needs nothing of it.
 BENCH = --manifest-path benches/Cargo.toml --target-dir target/benches --release
 

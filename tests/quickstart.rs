@@ -27,6 +27,7 @@ async fn every_row_of_the_demo_holds_over_both_protocols() -> Result<()> {
         let config = EnvoyConfig::new(upstream.address()).envs(scenarios::environment()).concurrency(2);
         let envoy = Envoy::launch(tempfile::tempdir()?, &bootstrap, &config).await?;
         for (row, scenario) in scenarios::all().into_iter().enumerate() {
+            scenario.prepare(&upstream);
             let received = upstream.count();
             let response = client::send(envoy.address(), protocol, &scenario.request).await?;
             let line = eventually("the access log", async || {

@@ -31,6 +31,7 @@ pub(super) struct ReplayPreset {
     pub(super) max_age: Option<Duration>,
     pub(super) max_skew: Option<Duration>,
     pub(super) window: Option<Duration>,
+    pub(super) max_attempts: Option<u8>,
 }
 
 impl ReplayPreset {
@@ -43,6 +44,7 @@ impl ReplayPreset {
         max_age: None,
         max_skew: None,
         window: None,
+        max_attempts: None,
     };
 
     /// The same bytes come again in legal traffic: a menu that is heard twice, streams of many calls to one URL.
@@ -58,22 +60,29 @@ impl ReplayPreset {
         ..Self::COUNTED
     };
 
-    /// Event Streams tries for hours; each event of a batch has its time.
+    /// Event Streams tries for four hours, with pauses that grow, and says of no number of attempts that it is the last; each
+    /// event of a batch has its time.
     const STREAMED: Self = Self {
         time_params: &[],
         cloudevents: true,
         max_age: Some(Duration::from_secs(24 * 3600)),
         window: Some(Duration::from_secs(25 * 3600)),
+        max_attempts: Some(Self::PATIENT),
         ..Self::TIMED
     };
 
-    /// SendGrid tries for up to 72 hours, and whether it signs again is not known.
+    /// SendGrid tries for up to 72 hours (Inbound Parse: each five to ten minutes in the first, then each three hours, which
+    /// makes 36), and whether it signs again is not known.
     pub(super) const SENDGRID: Self = Self {
         max_age: Some(Duration::from_secs(73 * 3600)),
         max_skew: Some(Duration::from_secs(5 * 60)),
         window: Some(Duration::from_secs(74 * 3600)),
+        max_attempts: Some(Self::PATIENT),
         ..Self::COUNTED
     };
+
+    /// Of a sender that tries for hours. An attempt too few loses an event for good; an attempt more gains nobody a delivery.
+    const PATIENT: u8 = 100;
 }
 
 impl Profile {

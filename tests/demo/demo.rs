@@ -140,6 +140,7 @@ struct Row {
 
 impl Row {
     async fn observe(envoy: &Envoy, upstream: &Upstream, scenario: Scenario) -> Result<Self> {
+        scenario.prepare(upstream);
         let (logged, received) = (access_log::lines(&envoy.stdout()).len(), upstream.count());
         let response = client::send(envoy.address(), Protocol::Http1, &scenario.request).await?;
         let line =
@@ -188,8 +189,10 @@ fn print_table(rows: &[Row]) {
 
 /// A genuine message, to be pasted; any change to it is refused.
 fn print_curl(envoy: &Envoy) {
-    let request = scenarios::message();
-    println!("\nA genuine webhook, ready to paste. Change a letter of it and it is refused:\n");
+    let request = scenarios::another_message();
+    println!(
+        "\nA genuine webhook, ready to paste. Change a letter of it, or send it twice, and it is refused:\n"
+    );
     println!("{}\n", curl(envoy.address(), &request));
     println!("Counters: curl -s http://{}/stats?filter=twilio_guard", envoy.admin());
     println!("Ctrl-C stops everything. Envoy's access log follows.\n");

@@ -1,7 +1,11 @@
 //! Replay windows in a real Envoy: how often the application sees a capture, and what legal traffic gets.
 
+mod legal;
 mod lifecycle;
+mod minted;
+mod operations;
 mod scene;
+mod soak;
 
 use serde_json::{Value, json};
 

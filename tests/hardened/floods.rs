@@ -9,10 +9,11 @@ use crate::support::{Result, scenarios};
 async fn verified_requests_over_the_limit_are_answered_429_and_counted() -> Result<()> {
     let limit = format!("{MANAGER}/http_filters/1/typed_config/token_bucket");
     let hardened = Hardened::with(Setup::default().change(limit, bucket(2))).await?;
-    let (genuine, forged) = (scenarios::message(), scenarios::message().without(SIGNATURE));
+    let genuine = scenarios::another_message;
+    let forged = || scenarios::message().without(SIGNATURE);
     let mut statuses = Vec::new();
-    for request in [&forged, &forged, &genuine, &genuine, &genuine, &forged] {
-        let response = hardened.send(Protocol::Http1, request).await?;
+    for request in [forged(), forged(), genuine(), genuine(), genuine(), forged()] {
+        let response = hardened.send(Protocol::Http1, &request).await?;
         assert!(response.headers.contains_key("strict-transport-security"), "{response:?}");
         statuses.push(response.status);
     }
@@ -32,10 +33,10 @@ async fn connections_over_the_limit_are_closed_and_counted() -> Result<()> {
     let limit = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/token_bucket";
     let hardened = Hardened::with(Setup::default().change(limit, bucket(2))).await?;
     for _ in 0..2 {
-        assert_eq!(hardened.send(Protocol::Http2, &scenarios::message()).await?.status, 200);
+        assert_eq!(hardened.send(Protocol::Http2, &scenarios::another_message()).await?.status, 200);
     }
     for _ in 0..2 {
-        assert!(hardened.send(Protocol::Http2, &scenarios::message()).await.is_err());
+        assert!(hardened.send(Protocol::Http2, &scenarios::another_message()).await.is_err());
     }
     assert_eq!(hardened.envoy.stat("local_rate_limit.connections.rate_limited").await?, 2);
     assert_eq!(hardened.upstream.count(), 2);

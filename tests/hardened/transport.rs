@@ -23,7 +23,11 @@ async fn tls_1_2_and_1_3_are_accepted_for_both_protocols() -> Result<()> {
         for protocol in Protocol::BOTH {
             let client = TlsClient { versions, ..hardened.client() };
             let mut connection = client.connect(hardened.envoy.address(), protocol).await?;
-            assert_eq!(connection.send(&scenarios::message()).await?.status, 200, "{name}, {protocol:?}");
+            assert_eq!(
+                connection.send(&scenarios::another_message()).await?.status,
+                200,
+                "{name}, {protocol:?}"
+            );
             lines += 1;
             assert_eq!(hardened.json_log(lines).await?[lines - 1]["tls"], name);
         }
@@ -63,7 +67,7 @@ async fn the_mtls_block_demands_a_certificate_of_that_authority_and_name() -> Re
     let client = TlsClient { identity: Some(&good), ..hardened.client() };
     for protocol in Protocol::BOTH {
         let mut connection = client.connect(hardened.envoy.address(), protocol).await?;
-        assert_eq!(connection.send(&scenarios::message()).await?.status, 200);
+        assert_eq!(connection.send(&scenarios::another_message()).await?.status, 200);
     }
     assert_eq!(refusal(&hardened, None).await?, "received fatal alert: CertificateRequired");
     assert_eq!(refusal(&hardened, Some(&foreign)).await?, "received fatal alert: UnknownCA");

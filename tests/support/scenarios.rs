@@ -3,7 +3,9 @@
 
 use super::http::{Request, Response};
 use super::sendgrid::Sendgrid;
-use super::sign::{FORM_TYPE, SETTINGS, SIGNATURE, Twilio, encode_form, signature_sha256};
+use super::sign::{FORM_TYPE, SETTINGS, SIGNATURE, Twilio, encode_form, now, rfc3339, signature_sha256};
+use super::upstream::{Behaviour, Upstream};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The token of the demo: made up, like the account.
 pub const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -33,11 +35,23 @@ pub struct Scenario {
     pub expected: Expected,
 }
 
+impl Scenario {
+    /// Makes the application fail where the row is about that.
+    pub fn prepare(&self, upstream: &Upstream) {
+        if let Expected::Failed(status) = self.expected {
+            let path = self.request.target.split('?').next().unwrap_or_default();
+            upstream.script_next(path, [Behaviour::Status(status)]);
+        }
+    }
+}
+
 /// The promised outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
     /// The upstream got it, once, and its answer came back.
     Accepted,
+    /// The upstream got it, once, and failed with this status.
+    Failed(u16),
     /// The client was answered this status for this reason, and the upstream saw nothing.
     Refused(u16, &'static str),
 }
@@ -48,6 +62,7 @@ impl Expected {
     pub fn holds(self, response: &Response, details: &str, reached_upstream: usize) -> bool {
         match self {
             Self::Accepted => response.accepted() && reached_upstream == 1,
+            Self::Failed(status) => response.status == status && reached_upstream == 1,
             Self::Refused(status, code) => {
                 response.status == status
                     && details.strip_prefix("twilio_guard_") == Some(code)
@@ -61,6 +76,7 @@ impl std::fmt::Display for Expected {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Accepted => formatter.write_str("accepted"),
+            Self::Failed(status) => write!(formatter, "{status} of the app"),
             Self::Refused(status, code) => write!(formatter, "{status} {code}"),
         }
     }
@@ -77,9 +93,13 @@ pub const MESSAGE: [(&str, &str); 7] = [
     ("Body", "Is my appointment still at 3 pm?"),
 ];
 
-const EVENT: &str = r#"[{"specversion":"1.0","type":"com.twilio.messaging.message.delivered","data":{}}]"#;
-const SWAPPED_EVENT: &str =
-    r#"[{"specversion":"1.0","type":"com.twilio.messaging.message.failed","data":{}}]"#;
+/// A batch of one event of that many seconds ago.
+pub fn event(status: &str, age: u64) -> String {
+    let time = rfc3339(now() - age);
+    format!(
+        r#"[{{"specversion":"1.0","type":"com.twilio.messaging.message.{status}","id":"EZ1","time":"{time}","data":{{}}}}]"#
+    )
+}
 
 const SENDGRID_EVENTS: &str = "[{\"email\":\"someone@example.com\",\"event\":\"delivered\"}]\r\n";
 
@@ -88,7 +108,16 @@ pub fn message() -> Request {
     Twilio::new(TOKEN).form("/sms", &MESSAGE)
 }
 
-/// Every row, in the order of the table.
+/// The parameters of another message than [`MESSAGE`], and another one each time.
+pub fn another_message() -> Request {
+    static NUMBER: AtomicU64 = AtomicU64::new(2);
+    let sid = format!("SM{:032x}", NUMBER.fetch_add(1, Ordering::Relaxed));
+    let mut parameters = MESSAGE;
+    parameters[0].1 = &sid;
+    Twilio::new(TOKEN).form("/sms", &parameters)
+}
+
+/// Every row, in the order of the table, which is also the order in which they hold.
 pub fn all() -> Vec<Scenario> {
     let twilio = Twilio::new(TOKEN);
     let call =
@@ -98,12 +127,14 @@ pub fn all() -> Vec<Scenario> {
     oversize.push(("Padding", &long));
     let sendgrid = Sendgrid::genuine().events("/sendgrid/events", SENDGRID_EVENTS);
     let bounced = SENDGRID_EVENTS.replace("delivered", "bounced");
+    let retried = another_message();
 
     let accepted = [
         ("signed SMS, form POST", message()),
-        ("signed event, JSON with bodySHA256", twilio.json("/events", EVENT)),
+        ("signed event, JSON with bodySHA256", twilio.json("/events", &event("delivered", 0))),
         ("signed call, GET with query", twilio.get(&call)),
         ("signed media stream, WebSocket", twilio.websocket("/media")),
+        ("second media stream to the same URL", twilio.websocket("/media")),
         ("SMS signed with a SharedKey", by_shared_key()),
         ("signed SendGrid events", sendgrid.clone()),
     ];
@@ -114,23 +145,25 @@ pub fn all() -> Vec<Scenario> {
         ("no signature", message().without(SIGNATURE), 401, "missing_signature"),
         (
             "JSON swapped under a URL-only signature",
-            twilio.url_only(Request::post("/events", "application/json", SWAPPED_EVENT)),
+            twilio.url_only(Request::post("/events", "application/json", event("failed", 0))),
             401,
             "body_hash_missing",
         ),
         ("SendGrid body changed", sendgrid.body(bounced), 401, "mismatch"),
         ("wrong host", message().authority("elsewhere.example"), 403, "host_not_accepted"),
         ("oversize body", twilio.form("/sms", &oversize), 413, "body_too_large"),
+        ("the first SMS once more", message(), 409, "replayed"),
+        ("an event of two days ago", twilio.json("/events", &event("sent", 48 * 3600)), 408, "stale"),
     ];
-    accepted
-        .into_iter()
-        .map(|(name, request)| Scenario { name, request, expected: Expected::Accepted })
-        .chain(refused.into_iter().map(|(name, request, status, code)| Scenario {
-            name,
-            request,
-            expected: Expected::Refused(status, code),
-        }))
-        .collect()
+    let accepted = accepted.map(|(name, request)| (name, request, Expected::Accepted));
+    let retry = [
+        ("an SMS that the app fails on", retried.clone(), Expected::Failed(503)),
+        ("its retry, byte for byte", retried, Expected::Accepted),
+    ];
+    let refused =
+        refused.map(|(name, request, status, code)| (name, request, Expected::Refused(status, code)));
+    let rows = accepted.into_iter().chain(retry).chain(refused);
+    rows.map(|(name, request, expected)| Scenario { name, request, expected }).collect()
 }
 
 /// The row whose log line names the fix.

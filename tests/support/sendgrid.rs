@@ -4,6 +4,7 @@
 //! called.
 
 use super::http::Request;
+use super::sign;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use p256::ecdsa::signature::hazmat::PrehashSigner;
 use p256::ecdsa::{Signature, SigningKey, VerifyingKey};
 use p256::pkcs8::EncodePublicKey;
 use sha2::{Digest, Sha256};
+use std::sync::LazyLock;
 
 /// The header that carries the signature.
 pub const SIGNATURE: &str = "x-twilio-email-event-webhook-signature";
@@ -18,8 +20,8 @@ pub const SIGNATURE: &str = "x-twilio-email-event-webhook-signature";
 /// The header that carries the signed time.
 pub const TIMESTAMP: &str = "x-twilio-email-event-webhook-timestamp";
 
-/// When the tests and the demo sign. How old it is, is no part of the verdict.
-pub const TIME: &str = "1700555010";
+/// When the tests and the demo sign: when they began.
+pub static TIME: LazyLock<String> = LazyLock::new(|| sign::now().to_string());
 
 /// The private key of the tests and the demo: made up and public, so it must never be configured anywhere else.
 const KEY: [u8; 32] = *b"twilio-guard: test key, not safe";
@@ -59,9 +61,14 @@ impl Sendgrid {
 
     /// A signed post, of events or of an inbound mail.
     pub fn post(&self, target: &str, content_type: &str, body: impl Into<Bytes>) -> Request {
+        self.post_at(&TIME, target, content_type, body)
+    }
+
+    /// The same, signed at another time.
+    pub fn post_at(&self, time: &str, target: &str, content_type: &str, body: impl Into<Bytes>) -> Request {
         let body = body.into();
-        let signature = encode(&self.sign(TIME, &body));
-        Request::post(target, content_type, body).header(SIGNATURE, signature).header(TIMESTAMP, TIME)
+        let signature = encode(&self.sign(time, &body));
+        Request::post(target, content_type, body).header(SIGNATURE, signature).header(TIMESTAMP, time)
     }
 
     /// A signed post of events.

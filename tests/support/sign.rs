@@ -10,6 +10,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+use time::format_description::well_known::{Rfc2822, Rfc3339};
 
 /// What a form encodes: everything but letters, digits and `*-._`.
 const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'*').remove(b'-').remove(b'.').remove(b'_').remove(b' ');
@@ -57,6 +59,27 @@ pub fn encode_form(parameters: &[(&str, &str)]) -> String {
     let pairs: Vec<_> =
         parameters.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
     pairs.join("&")
+}
+
+/// Seconds since 1970.
+pub fn now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.expect("a clock after 1970").as_secs()
+}
+
+/// A time as Twilio's forms have it, such as `Sun, 22 Nov 2026 10:00:00 +0000`.
+pub fn rfc2822(seconds: u64) -> String {
+    date(seconds).format(&Rfc2822).expect("a year of four digits")
+}
+
+/// A time as CloudEvents have it, such as `2026-11-22T10:00:00Z`.
+pub fn rfc3339(seconds: u64) -> String {
+    date(seconds).format(&Rfc3339).expect("a year of four digits")
+}
+
+fn date(seconds: u64) -> OffsetDateTime {
+    let seconds = i64::try_from(seconds).expect("a time of this age");
+    OffsetDateTime::from_unix_timestamp(seconds).expect("a time of this age")
 }
 
 /// A sender of webhooks that knows the account's token.

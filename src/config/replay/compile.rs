@@ -175,7 +175,11 @@ fn compile_dedupe(levels: Levels<'_>) -> Result<Dedupe, ConfigError> {
             levels.dedupe(|raw| raw.max_deliveries, None),
             1,
         )?,
-        max_attempts: levels.count("dedupe.max_attempts", levels.dedupe(|raw| raw.max_attempts, None), 6)?,
+        max_attempts: levels.count(
+            "dedupe.max_attempts",
+            levels.dedupe(|raw| raw.max_attempts, preset.max_attempts.map(|own| Size(own.into()))),
+            6,
+        )?,
         lease: levels.duration("dedupe.lease", lease, MINUTE, second)?,
         on_replay: levels.dedupe(|raw| raw.on_replay, None).unwrap_or(OnReplay::Deny),
         on_full: levels.dedupe(|raw| raw.on_full, None).unwrap_or(OnFull::EvictOldest),

@@ -102,7 +102,7 @@ pub(in crate::config) struct RawDedupe {
     /// How often a capture may be delivered; default: 1.
     #[serde(default, deserialize_with = "given")]
     pub(in crate::config) max_deliveries: Option<Size>,
-    /// How often it may fail; default: 6.
+    /// How often it may fail; default: 6, and 100 for SendGrid and Event Streams, which try for hours.
     #[serde(default, deserialize_with = "given")]
     pub(in crate::config) max_attempts: Option<Size>,
     /// How long a request may be under way; default: 60s.

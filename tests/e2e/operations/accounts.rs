@@ -37,7 +37,7 @@ async fn the_account_whose_token_signed_is_the_one_that_is_signed() -> Result<()
         {
             guarded.expect(label, &request, Verified).await?;
             let exchange = guarded.send(Protocol::Http2, &request).await?;
-            let expected = format!("scheme=twilio; account={sid}; key={label}; route=sms");
+            let expected = format!("scheme=twilio; account={sid}; key={label}; route=sms; replay=unchecked");
             assert_eq!(exchange.received_header("x-twilio-guard"), Some(&*expected));
         }
     }

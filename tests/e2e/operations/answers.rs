@@ -62,7 +62,7 @@ async fn every_reason_has_its_status_and_its_details_and_looks_like_every_other_
             assert_eq!(*look, seen(&response), "{code} and {first}, {protocol:?}");
         }
         let statuses: Vec<_> = answers.into_keys().collect();
-        assert_eq!(statuses, [401, 403, 405, 413]);
+        assert_eq!(statuses, [401, 403, 405, 408, 413, 503]);
     }
     // The one reason that takes time.
     for protocol in Protocol::BOTH {
@@ -104,6 +104,8 @@ async fn the_status_of_each_class_can_be_set_and_a_route_has_the_last_word() -> 
             (_, 401, _) => 403,
             (_, 403, _) => 404,
             (_, 405, _) => 501,
+            (_, 408, _) => 410,
+            ("cold_start", ..) => 503,
             _ => panic!("{code} has no class"),
         };
         let exchange = guarded.send(Protocol::Http1, &request).await?;

@@ -68,8 +68,9 @@ async fn two_listeners_with_one_vm_verify_each_with_its_own_keys() -> Result<()>
         .iter()
         .map(|request| request.headers["x-twilio-guard"].to_str().map(str::to_owned))
         .collect::<std::result::Result<_, _>>()?;
-    let expected = [(ONE, "one"), (TWO, "two")]
-        .map(|((sid, _), name)| format!("scheme=twilio; account={sid}; key=of-{name}; route={name}"));
+    let expected = [(ONE, "one"), (TWO, "two")].map(|((sid, _), name)| {
+        format!("scheme=twilio; account={sid}; key=of-{name}; route={name}; replay=unchecked")
+    });
     assert_eq!(values, [&expected[..], &expected[..]].concat());
 
     let counters = counters(&envoy).await?;
@@ -106,9 +107,14 @@ async fn two_instances_in_one_chain_demand_each_what_it_is_configured_to() -> Re
     };
     for protocol in Protocol::BOTH {
         for (target, account, header_one, header_two) in [
-            ("/one", ONE, Some("of-one; route=one"), None),
-            ("/two", TWO, None, Some("of-two; route=two")),
-            ("/both", ONE, Some("of-one; route=both-one"), Some("seen-twice; route=both-two")),
+            ("/one", ONE, Some("of-one; route=one; replay=unchecked"), None),
+            ("/two", TWO, None, Some("of-two; route=two; replay=unchecked")),
+            (
+                "/both",
+                ONE,
+                Some("of-one; route=both-one; replay=unchecked"),
+                Some("seen-twice; route=both-two; replay=unchecked"),
+            ),
             ("/neither", ONE, None, None),
         ] {
             let exchange = guarded.send(protocol, &form(target, account)).await?;

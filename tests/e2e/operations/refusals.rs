@@ -1,12 +1,14 @@
 //! One request for each reason for which a request can be refused at once, under one configuration.
 
 use serde_json::{Value, json};
+use twilio_guard::config::{MintKey, Secret};
+use twilio_guard::replay::mint;
 
 use crate::guarded::plugin;
 use crate::support::http::Request;
 use crate::support::scenarios::{ACCOUNT, MESSAGE, TOKEN, message};
 use crate::support::sendgrid::{Sendgrid, TIMESTAMP};
-use crate::support::sign::{FORM_TYPE, SETTINGS, SIGNATURE, Twilio};
+use crate::support::sign::{FORM_TYPE, SETTINGS, SIGNATURE, Twilio, now};
 
 use super::message_of;
 
@@ -48,6 +50,12 @@ pub fn configuration() -> Value {
              "limits": {"body_timeout": "300ms"}},
             {"name": "mail", "match": {"path": "/mail"}, "verify": "sendgrid"},
             {"name": "denied", "match": {"path": "/denied"}, "verify": "deny"},
+            {"name": "timed", "match": {"path": "/timed"}, "verify": "twilio", "accounts": [ACCOUNT],
+             "replay": {"freshness": {"require": true, "sources": [{"param": "When"}]}}},
+            {"name": "minted", "match": {"path": "/minted"}, "verify": "twilio", "accounts": [ACCOUNT],
+             "replay": {"minted": {"require": true}}},
+            {"name": "cold", "match": {"path": "/cold"}, "verify": "twilio", "accounts": [ACCOUNT],
+             "replay": {"dedupe": {"eligible": "event_id"}}},
         ]),
     );
     let other = json!({"sid": OTHER_ACCOUNT, "auth_tokens": [{"value": OTHER_TOKEN, "label": "other"}]});
@@ -56,11 +64,24 @@ pub fn configuration() -> Value {
         {"id": "KEYID", "secret": {"value": "a shared key"}, "algorithm": "hmac-sha256", "account": ACCOUNT},
     ]);
     plugin["sendgrid_keys"] = json!([{"value": Sendgrid::genuine().public_key()}]);
+    plugin["mint_keys"] = json!([{"id": "m1", "secret": {"value": MINT_SECRET}}]);
+    plugin["replay"]["cold_start"] = "strict".into();
     plugin["limits"] = json!({"max_form": 1024, "max_params": 20, "max_target": 2048});
     plugin
 }
 
-/// Every reason but those that need time ([`slow`]) or another host.
+/// The secret of the key that mints.
+pub const MINT_SECRET: &str = "a key for tests, of thirty-two bytes or more";
+
+/// The path with query of a callback URL that ends in this second.
+pub fn minted(path: &str, expires_at: u64) -> String {
+    let key = MintKey::new("m1", &Secret::from(MINT_SECRET.to_owned())).expect("a key");
+    let url = mint(&format!("https://hooks.example.org{path}"), &key, expires_at).expect("a URL");
+    url.replace("https://hooks.example.org", "")
+}
+
+/// Every reason but those that need time ([`slow`]), copies that came before (`replayed`, `attempts_exhausted`,
+/// `in_flight`: the tests of replay windows), a store without room or another host.
 pub fn all() -> Vec<Refusal> {
     let twilio = Twilio::new(TOKEN);
     let unsigned = message().without(SIGNATURE);
@@ -71,6 +92,7 @@ pub fn all() -> Vec<Refusal> {
     let long = "a".repeat(2000);
     let json_body = || Request::post("/events", "application/json", "{}");
     let stranger = message_of("AC11111111111111111111111111111111");
+    let timed = |time: &str| twilio.form("/timed", &[("When", time)]);
 
     let at_the_head = [
         ("denied", 403, "denied", Request::post("/denied", "text/plain", "text")),
@@ -116,6 +138,20 @@ pub fn all() -> Vec<Refusal> {
         ("body_hash_mismatch", 401, "events", twilio.json("/events", "{}").body("[]"), true),
         ("missing_param", 401, "status", twilio.form("/status", &sequence("1")[..1]), true),
         ("malformed_param", 401, "status", twilio.form("/status", &sequence("one")), true),
+        ("stale", 408, "timed", timed(&(now() - 3600).to_string()), true),
+        ("from_future", 408, "timed", timed(&(now() + 3600).to_string()), true),
+        ("malformed_time", 408, "timed", timed("soon"), true),
+        ("time_missing", 408, "timed", twilio.form("/timed", &MESSAGE), true),
+        ("mint_missing", 401, "minted", twilio.form("/minted", &MESSAGE), true),
+        (
+            "mint_invalid",
+            401,
+            "minted",
+            twilio.form(&minted("/minted", now() + 60).replace("tg_key=m1", "tg_key=m2"), &MESSAGE),
+            true,
+        ),
+        ("mint_expired", 408, "minted", twilio.form(&minted("/minted", now() - 1), &MESSAGE), true),
+        ("cold_start", 503, "cold", twilio.form("/cold", &MESSAGE), true),
         // Enough for the largest form; a forged one with a long target as well needs more.
         (
             "hash_budget_exceeded",

@@ -85,7 +85,7 @@ pub fn faults() -> Vec<Fault> {
             &["accounts[0].auth_tokens[0].value", "use {\"env\": NAME}"],
         ),
         ("a route behind its like", with("", "routes", twice), &["routes[1]", "its own"]),
-        ("a later version's key", with("", "replay", json!({})), &["replay: not available", "remove it"]),
+        ("a later version's key", with("", "egress", json!({})), &["egress: not available", "remove it"]),
     ];
     let fault = |(name, configuration, said): (_, _, &[&'static str; 2])| Fault {
         name,

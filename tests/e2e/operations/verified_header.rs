@@ -116,7 +116,7 @@ async fn the_verified_header_has_its_exact_value_and_its_configured_name() -> Re
             assert_eq!(
                 exchange.received_header("x-webhook-proof"),
                 Some(&*format!(
-                    "scheme=twilio; account=AC0123456789abcdef0123456789abcdef; key=current; route={route}"
+                    "scheme=twilio; account=AC0123456789abcdef0123456789abcdef; key=current; route={route}; replay=unchecked"
                 )),
             );
             let headers = &exchange.received[0].headers;
@@ -137,7 +137,7 @@ async fn without_a_configured_sid_the_header_names_no_account() -> Result<()> {
     plugin["accounts"][0]["auth_tokens"][0].as_object_mut().ok_or("no token")?.remove("label");
     let guarded = Guarded::start(&plugin).await?;
     let exchange = guarded.send(Protocol::Http1, &message()).await?;
-    let expected = "scheme=twilio; key=token0; route=sms";
+    let expected = "scheme=twilio; key=token0; route=sms; replay=unchecked";
     assert_eq!(exchange.received_header("x-twilio-guard"), Some(expected));
     let signature = exchange.received[0].headers.get(SIGNATURE);
     assert_eq!(signature, Some(&message().headers[1].1), "the signature itself is left alone");

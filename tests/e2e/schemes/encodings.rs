@@ -13,13 +13,16 @@ use crate::guarded::{Guarded, assert_vm_alive};
 use crate::support::Result;
 use crate::support::client::{Client, Protocol};
 use crate::support::http::Request;
-use crate::support::sendgrid::{SIGNATURE, Sendgrid, TIME, TIMESTAMP, encode, public_key};
+use crate::support::sendgrid::{SIGNATURE, Sendgrid, TIMESTAMP, encode, public_key};
 
 use super::vectors::{native_plan, native_verdict};
 use super::{mail, sendgrid_plugin};
 
 /// How many signatures are sent over one connection of each protocol.
 const CASES: usize = 400;
+
+/// When everything here was signed: always then, so that each run is like the other. What is verified is stale by now.
+const TIME: &str = "1700555010";
 
 /// What the extreme signatures sign.
 const EXTREME: &str = "extreme";
@@ -166,7 +169,7 @@ async fn the_host_and_the_p256_crate_agree_on_every_encoding() -> Result<()> {
     keys.extend(extremes.iter().map(|(_, key)| json!({"value": public_key(key)})));
     let guarded = Guarded::start(&plugin).await?;
     let mut rng = Rng::with_seed(0x5e9d_621d);
-    let mut cases = vec![("valid", Sendgrid::genuine().events("/mail", "[]"))];
+    let mut cases = vec![("valid", Sendgrid::genuine().post_at(TIME, "/mail", "application/json", "[]"))];
     for (body, times) in [(EXTREME, 8), ("another body", 4)] {
         cases.extend(extremes.iter().take(times).map(|(signature, _)| {
             let request = Request::post("/mail", "application/json", body);
@@ -182,12 +185,12 @@ async fn the_host_and_the_p256_crate_agree_on_every_encoding() -> Result<()> {
         let mut client = Client::connect(guarded.envoy.address(), protocol).await?;
         for (kind, request) in &cases {
             let status = client.send(request).await?.status;
-            assert!([200, 401].contains(&status), "{kind}: {status}");
+            assert!([503, 401].contains(&status), "{kind}: {status}");
         }
         let lines = guarded.envoy.wait_for_access_log(before + cases.len()).await?;
         let mut verdicts: BTreeMap<&str, usize> = BTreeMap::new();
         for ((kind, request), (line, expected)) in cases.iter().zip(lines[before..].iter().zip(&expected)) {
-            assert_eq!(line.field("reason").replace('-', "verified"), *expected, "{kind}: {request:?}");
+            assert_eq!(line.field("reason").replace("stale", "verified"), *expected, "{kind}: {request:?}");
             *verdicts.entry(expected).or_default() += 1;
         }
         // Each verdict was reached often, so that agreement means something.
@@ -195,7 +198,6 @@ async fn the_host_and_the_p256_crate_agree_on_every_encoding() -> Result<()> {
             assert!(verdicts.get(verdict).is_some_and(|&count| count > 40), "{verdicts:?}");
         }
     }
-    let verified = guarded.envoy.access_log().iter().filter(|line| line.status() == 200).count();
-    assert_eq!(guarded.upstream.count(), verified);
+    assert_eq!(guarded.upstream.count(), 0);
     assert_vm_alive(&guarded.envoy).await
 }

@@ -66,7 +66,9 @@ async fn every_kind_of_request_is_verified_with_the_key_that_it_names() -> Resul
                 let exchange = guarded.send(protocol, &request).await?;
                 exchange.assert(name, Verified);
                 let route = exchange.line.field("route").to_owned();
-                let header = format!("scheme=sharedkey; account={ACCOUNT}; key={label}; route={route}");
+                let header = format!(
+                    "scheme=sharedkey; account={ACCOUNT}; key={label}; route={route}; replay=unchecked"
+                );
                 assert_eq!(exchange.received_header("x-twilio-guard"), Some(&*header), "{name}");
                 assert_eq!(exchange.line.field("key"), format!("{label}#{}", fingerprint(secret)));
             }
@@ -147,7 +149,7 @@ async fn without_accounts_a_request_has_to_name_a_key() -> Result<()> {
     let exchange = guarded.send(Protocol::Http2, &sms_sha256(SHA256)).await?;
     exchange.assert("named", Verified);
     let header = exchange.received_header("x-twilio-guard");
-    assert_eq!(header, Some("scheme=sharedkey; key=new; route=sms"));
+    assert_eq!(header, Some("scheme=sharedkey; key=new; route=sms; replay=unchecked"));
     guarded.expect("not named", &message(), Refused(401, "no_key")).await?;
     guarded.expect("stripped", &sms_sha1(SHA1).without(SETTINGS), Refused(401, "no_key")).await?;
     assert_vm_alive(&guarded.envoy).await

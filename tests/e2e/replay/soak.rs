@@ -1,0 +1,66 @@
+//! Requests at a steady rate over many windows: the store forgets as it remembers, and memory stays as it is.
+//!
+//! The short form runs with the other tests; `make soak` runs the long one. `SOAK_WINDOWS` and `SOAK_RATE` change it.
+#![allow(clippy::print_stdout, reason = "the long form is run for its figures")]
+
+use serde_json::json;
+
+use super::legal::sustain;
+use super::replaying;
+use crate::guarded::{Guarded, assert_vm_alive};
+use crate::support::Result;
+use crate::support::config::{EnvoyConfig, WasmFilter};
+use crate::support::envoy::Envoy;
+use crate::support::module;
+use crate::support::upstream::Upstream;
+
+const WINDOW: u32 = 5;
+
+/// What Envoy's memory may grow by after the second window, in KiB: buffers of connections and statistics, not entries.
+/// The entries of the long form alone would be over 5 MiB, were they kept.
+const TOLERANCE: u64 = 3 << 10;
+
+#[tokio::test]
+async fn memory_is_flat_over_three_windows() -> Result<()> {
+    soak(3, 150).await
+}
+
+#[tokio::test]
+#[ignore = "takes minutes: make soak"]
+async fn memory_is_flat_over_many_windows() -> Result<()> {
+    let number = |name: &str, default| std::env::var(name).map_or(Ok(default), |text| text.parse());
+    soak(number("SOAK_WINDOWS", 24)?, number("SOAK_RATE", 400)?).await
+}
+
+async fn soak(windows: u32, rate: u32) -> Result<()> {
+    let capacity = (rate * WINDOW).max(1024);
+    let mut plugin = replaying(json!([
+        {"name": "sms", "match": {"path": "/sms"}, "verify": "twilio", "profile": "messaging"},
+    ]));
+    plugin["replay"] = json!({
+        "dedupe": {"window": format!("{WINDOW}s"), "lease": format!("{WINDOW}s")},
+        "store": {"local": {"capacity": capacity}},
+    });
+    let upstream = Upstream::start().await?;
+    let filter = WasmFilter::new(module::path()?, &plugin);
+    let config = EnvoyConfig::new(upstream.address()).filter(filter).concurrency(2);
+    let guarded = Guarded { envoy: Envoy::start(&config).await?, upstream };
+    let mut resident = vec![resident_kib(guarded.envoy.id())?];
+    for _ in 0..windows {
+        sustain(&guarded, rate, WINDOW).await?;
+        resident.push(resident_kib(guarded.envoy.id())?);
+    }
+    let evictions = guarded.envoy.stat("wasmcustom.twilio_guard_replay_evictions").await?;
+    println!("{rate}/s, {windows} windows of {WINDOW} s, capacity {capacity}: KiB resident {resident:?}");
+    assert_eq!(evictions, 0);
+    let (settled, last) = (resident[2], resident[resident.len() - 1]);
+    assert!(last <= settled + TOLERANCE, "{resident:?}");
+    assert_vm_alive(&guarded.envoy).await
+}
+
+/// `VmRSS` of a process.
+fn resident_kib(process: u32) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+    Ok(line.trim().trim_end_matches(" kB").parse()?)
+}
