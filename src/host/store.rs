@@ -47,7 +47,8 @@ impl HostStore {
         let ReplayStore { capacity, namespace, .. } = plan.replay_store();
         Self {
             store: LocalStore::new(namespace, Geometry::for_capacity(*capacity)),
-            longest_window: plan.longest_window().unwrap_or_default().as_secs(),
+            // A capture is remembered one second longer than its window says.
+            longest_window: plan.longest_window().map_or(0, |window| window.as_secs().saturating_add(1)),
             is_warm: Cell::new(false),
             metrics: Metrics::default(),
         }
