@@ -8,19 +8,21 @@ use crate::percent::Plus;
 
 /// The positions, among the segments of a raw path, that any template names as variable.
 ///
-/// Templates are compared as leniently as an application might: case, empty segments, dots, parameters, a format suffix and
+/// Templates are compared as leniently as an application might: case, empty segments, dot segments, parameters, a format suffix and
 /// further escapes make no difference. Which route would take the request does not matter either; a path is masked if it
 /// looks like one of a template's.
 pub(super) fn variables(templates: &[PathTemplate], path: &[u8]) -> Vec<usize> {
     let Some(most) = templates.iter().map(Vec::len).max() else { return Vec::new() };
-    let segments: Vec<(usize, Cow<'_, [u8]>)> = path
-        .split(|&b| b == b'/')
-        .enumerate()
-        .map(|(index, raw)| (index, literal(raw)))
-        .filter(|(_, text)| !matches!(&**text, b"" | b"."))
-        // One more than any template has says enough: a path can be long.
-        .take(most.saturating_add(1))
-        .collect();
+    let mut segments: Vec<(usize, Cow<'_, [u8]>)> = Vec::with_capacity(most);
+    // Somewhat more than any template has says enough: a path can be long.
+    for (index, raw) in path.split(|&b| b == b'/').enumerate().take(most.saturating_mul(2).saturating_add(32))
+    {
+        match literal(raw) {
+            text if matches!(&*text, b"" | b".") => {}
+            text if *text == *b".." => drop(segments.pop()),
+            text => segments.push((index, text)),
+        }
+    }
     let mut found = Vec::new();
     for template in templates {
         let parts = || template.iter().filter(|part| part.as_deref() != Some(b""));

@@ -74,6 +74,8 @@ fn variable_segments_of_templates_are_masked_however_they_are_spelled() {
         assert_eq!(shown("/calls/doe;v=1/status/"), "/calls/[REDACTED]/status/");
         assert_eq!(shown("/calls/doe/%73tatus"), "/calls/[REDACTED]/status");
         assert_eq!(shown("//calls/./doe/status"), "//calls/./[REDACTED]/status");
+        assert_eq!(shown("/x/../calls/doe/status"), "/x/../calls/[REDACTED]/status");
+        assert_eq!(shown("/calls/roe/%2e%2e/doe/status"), "/calls/roe/../[REDACTED]/status");
         assert_eq!(shown("/calls/doe/status.json"), "/calls/[REDACTED]/status.json");
         assert_eq!(shown("/steps/one/roe"), "/steps/[REDACTED]/[REDACTED]");
         assert_eq!(shown("/calls/doe/other"), "/calls/doe/other");
