@@ -1,5 +1,9 @@
 //! Replay windows in a real Envoy: how often the application sees a capture, and what legal traffic gets.
 
+mod attacker;
+mod attacker_races;
+mod attacker_survival;
+mod captures;
 mod legal;
 mod lifecycle;
 mod minted;
