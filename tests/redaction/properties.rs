@@ -185,7 +185,7 @@ proptest! {
     /// The variable segment of a template is masked whatever it is.
     #[test]
     fn template_variables_are_masked(value in "[A-Za-z0-9@._~%+-]{1,40}") {
-        prop_assume!(value != "." && !value.to_lowercase().starts_with("%2"));
+        prop_assume!(value != "." && value != ".." && !value.to_lowercase().starts_with("%2"));
         let policy = crate::template_policy("/calls/{who}/status");
         let shown = policy.target(format!("/calls/{value}/status").as_bytes());
         prop_assert_eq!(shown, "/calls/[REDACTED]/status");
