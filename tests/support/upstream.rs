@@ -45,10 +45,12 @@ pub enum Behaviour {
     Answer(u16, Vec<(String, String)>, Bytes),
     /// Closes the connection without an answer, once the request has been read.
     Reset,
-    /// Echoes once the gate is open.
+    /// Answers as without a script, once the gate is open.
     Hold(Gate),
     /// Answers 302 to this location.
     Redirect(String),
+    /// Answers with the request itself: target, headers and body.
+    Mirror,
 }
 
 /// Holds responses back until the test opens it.
@@ -86,6 +88,7 @@ struct Seen {
     requests: Mutex<Vec<Recorded>>,
     always: Mutex<HashMap<String, Behaviour>>,
     next: Mutex<HashMap<String, VecDeque<Behaviour>>>,
+    otherwise: Mutex<Option<Behaviour>>,
 }
 
 /// A poisoned lock means another test thread already failed; its data is still what the report needs.
@@ -161,6 +164,11 @@ impl Upstream {
         lock(&self.seen.always).insert(path.to_owned(), behaviour);
     }
 
+    /// From now on, requests for paths without a script are treated so, and no longer echoed. Upgrades are opened.
+    pub fn otherwise(&self, behaviour: Behaviour) {
+        *lock(&self.seen.otherwise) = Some(behaviour);
+    }
+
     /// The next requests for this path are treated so, one after the other; then as before.
     pub fn script_next(&self, path: &str, behaviours: impl IntoIterator<Item = Behaviour>) {
         lock(&self.seen.next).entry(path.to_owned()).or_default().extend(behaviours);
@@ -208,10 +216,11 @@ async fn answer(
     seen: Arc<Seen>,
 ) -> Result<hyper::Response<Full<Bytes>>> {
     let index = record_head(&request, &seen);
-    let behaviour = seen.behaviour(request.uri().path());
-    if behaviour.is_none() && request.headers().contains_key(header::UPGRADE) {
+    let scripted = seen.behaviour(request.uri().path());
+    if scripted.is_none() && request.headers().contains_key(header::UPGRADE) {
         return open_tunnel(request, &seen, index);
     }
+    let otherwise = lock(&seen.otherwise).clone();
     let body = request.body_mut().collect().await?;
     let recorded = {
         let mut requests = lock(&seen.requests);
@@ -221,16 +230,20 @@ async fn answer(
         recorded.complete = true;
         recorded.clone()
     };
+    let behaviour = match scripted {
+        Some(Behaviour::Hold(gate)) => {
+            gate.pass().await;
+            otherwise
+        }
+        scripted => scripted.or(otherwise),
+    };
     let (status, headers, body) = match behaviour {
-        None => (200, Vec::new(), echo(&recorded)),
+        None | Some(Behaviour::Hold(_)) => (200, Vec::new(), echo(&recorded)),
         Some(Behaviour::Status(status)) => (status, Vec::new(), Bytes::new()),
         Some(Behaviour::Answer(status, headers, body)) => (status, headers, body),
         Some(Behaviour::Redirect(location)) => (302, vec![("location".to_owned(), location)], Bytes::new()),
+        Some(Behaviour::Mirror) => (200, Vec::new(), mirror(&recorded)),
         Some(Behaviour::Reset) => return Err("the script closes this connection".into()),
-        Some(Behaviour::Hold(gate)) => {
-            gate.pass().await;
-            (200, Vec::new(), echo(&recorded))
-        }
     };
     let mut response = hyper::Response::builder().status(status);
     for (name, value) in headers {
@@ -267,6 +280,11 @@ fn echo(recorded: &Recorded) -> Bytes {
     })
     .to_string()
     .into()
+}
+
+/// The echo, and behind it the body.
+fn mirror(recorded: &Recorded) -> Bytes {
+    [echo(recorded), recorded.body.clone()].concat().into()
 }
 
 /// Accepts an upgrade and echoes whatever comes through it.
