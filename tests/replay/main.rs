@@ -16,4 +16,5 @@ mod capacity;
 mod minted;
 mod model;
 mod races;
+mod schedules;
 mod shared;
