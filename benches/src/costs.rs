@@ -1,14 +1,19 @@
-//! What the filter costs: one redaction of a request target, and one judgement of a head for scale.
+//! What the filter costs: one redaction of a request target, one pass of the replay store, and one judgement of a head for scale.
 //!
 //! `make bench` runs this natively, `make bench-wasm` as WebAssembly.
 
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::error::Error;
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput};
 use twilio_guard::config::{Plan, Secret};
-use twilio_guard::guard::{Disposition, Step, Transaction};
+use twilio_guard::guard::{Step, Transaction};
 use twilio_guard::redact::Policy;
+use twilio_guard::replay::{
+    Claim, Fingerprint, Geometry, LocalStore, Outcome, Reservation, SharedData, Slot, StoreError,
+};
 use twilio_guard::request::{Occurs, RequestHead};
 
 const TOKEN: &str = "a1b2c3d4e5f60718293a4b5c6d7e8f90";
@@ -35,6 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut criterion = Criterion::default().configure_from_args();
     redaction(&mut criterion);
     judgement(&mut criterion)?;
+    replay(&mut criterion);
     criterion.final_summary();
     Ok(())
 }
@@ -78,7 +84,7 @@ fn judgement(criterion: &mut Criterion) -> Result<(), Box<dyn Error>> {
         ..RequestHead::default()
     };
     let (_, step) = Transaction::begin(&plan, &head());
-    if !matches!(step, Step::Forward(Disposition::Verified(_))) {
+    if !matches!(step, Step::Admit(_)) {
         return Err(format!("the request is not verified: {step:?}").into());
     }
     let mut group = criterion.benchmark_group("judge");
@@ -87,4 +93,62 @@ fn judgement(criterion: &mut Criterion) -> Result<(), Box<dyn Error>> {
     });
     group.finish();
     Ok(())
+}
+
+/// Shared data in this process: what the host adds (a lock, a copy into the VM) is not in it.
+#[derive(Default)]
+struct Shared {
+    values: RefCell<HashMap<String, (Vec<u8>, u32)>>,
+}
+
+impl SharedData for Shared {
+    fn get(&self, key: &str) -> Result<Slot, StoreError> {
+        let found = self.values.borrow().get(key).cloned();
+        Ok(found.map(|(value, version)| Slot { value: Some(value), version }).unwrap_or_default())
+    }
+
+    fn swap(&self, key: &str, read: &Slot, value: &[u8]) -> Result<bool, StoreError> {
+        let version = read.version.wrapping_add(1);
+        self.values.borrow_mut().insert(key.to_owned(), (value.to_vec(), version));
+        Ok(true)
+    }
+}
+
+/// A store in which so many requests of a window were delivered, out of the 131,072 that fit by default; as many go as come.
+fn replay(criterion: &mut Criterion) {
+    const WINDOW: u64 = 600;
+    let mut group = criterion.benchmark_group("replay");
+    for live in [100, 65_536, 131_072] {
+        let (shared, next) = (Shared::default(), Cell::new(0));
+        let store = LocalStore::new("bench", Geometry::for_capacity(131_072));
+        let pass = |number: u32| {
+            let now = u32::try_from(1_000 + u64::from(number) * WINDOW / live).unwrap_or(u32::MAX);
+            let reserved = store.reserve(&shared, &claim(number), now, number);
+            if let Ok(Reservation::Granted(ticket, _)) = reserved.map(|reserved| reserved.reservation) {
+                store.settle(&shared, &ticket, Outcome::Delivered, now).unwrap_or_default();
+            }
+        };
+        let pass_next = || {
+            let number = next.replace(next.get() + 1);
+            pass(black_box(number));
+        };
+        (0..live).for_each(|_| pass_next());
+        group.bench_function(format!("pass_{live}_live"), |bencher| bencher.iter(pass_next));
+        group.bench_function(format!("copy_{live}_live"), |bencher| {
+            bencher.iter(|| pass(black_box(next.get() - 1)));
+        });
+    }
+    group.finish();
+}
+
+fn claim(number: u32) -> Claim {
+    Claim {
+        fingerprint: Fingerprint::of("bench", &number.to_le_bytes()),
+        is_recorded: true,
+        window: 600,
+        lease: 60,
+        max_deliveries: 1,
+        max_attempts: 6,
+        evicts: true,
+    }
 }

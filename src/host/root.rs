@@ -112,6 +112,8 @@ fn summary(plan: &Plan) -> String {
 fn remembered(plan: &Plan) -> String {
     let Some(window) = plan.longest_window() else { return String::new() };
     let capacity = plan.replay_store().capacity;
-    let per_minute = capacity.saturating_mul(60) / usize::try_from(window.as_secs()).unwrap_or(1).max(1);
+    // A capture is remembered one second longer than its window says.
+    let seconds = usize::try_from(window.as_secs()).unwrap_or_default().saturating_add(1);
+    let per_minute = capacity.saturating_mul(60) / seconds;
     format!("; replay store for {capacity} requests: {per_minute} a minute over {} s", window.as_secs())
 }

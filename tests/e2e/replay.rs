@@ -4,6 +4,7 @@ mod attacker;
 mod attacker_races;
 mod attacker_survival;
 mod captures;
+mod cost;
 mod legal;
 mod lifecycle;
 mod minted;

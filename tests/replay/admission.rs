@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use twilio_guard::config::Plan;
 use twilio_guard::guard::{Disposition, ReplayMark, Step, Store, Transaction};
 use twilio_guard::reject::Reject;
-use twilio_guard::replay::{Claim, Geometry, LocalStore, Reserved, StoreError};
+use twilio_guard::replay::{Claim, Geometry, LocalStore, Outcome, Reserved, StoreError, Ticket};
 
 use crate::core_support::{FORM, Request, SID_A, TOKEN_A, URL, encode_form, plan, sha256};
 use crate::shared::Shared;
@@ -25,6 +25,14 @@ impl Default for Memory {
     fn default() -> Self {
         let store = LocalStore::new("test", Geometry::for_capacity(1024));
         Self { shared: Shared::default(), store, epoch: RefCell::new(0) }
+    }
+}
+
+impl Memory {
+    /// Takes what became of a pass.
+    pub(crate) fn settle(&self, (ticket, outcome): (Ticket, Outcome), now: u64) {
+        let now = u32::try_from(now).expect("before 2106");
+        self.store.settle(&self.shared, &ticket, outcome, now).expect("settled");
     }
 }
 

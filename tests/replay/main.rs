@@ -13,6 +13,7 @@ mod core_support;
 
 mod admission;
 mod capacity;
+mod legal;
 mod minted;
 mod model;
 mod races;
