@@ -81,7 +81,8 @@ impl ReplayPreset {
         ..Self::COUNTED
     };
 
-    /// Of a sender that tries for hours. An attempt too few loses an event for good; an attempt more gains nobody a delivery.
+    /// Of a sender that tries for hours. An attempt too few loses an event for good. The price: who captures a request before it
+    /// is delivered, and leaves each time before the answer, has it processed as often.
     const PATIENT: u8 = 100;
 }
 
