@@ -104,10 +104,11 @@ fn every_control_that_is_promised_names_tests_that_exist() {
         }
         for (name, file) in tests {
             let source = std::fs::read_to_string(root.join(file)).expect("the file of a test");
-            let is_test = source.split("test]\n").skip(1).any(|rest| {
-                let signature = rest.lines().find(|line| line.contains("fn "));
-                signature.is_some_and(|line| line.contains(&format!("fn {name}(")))
-            });
+            let tests = source
+                .split("#[")
+                .filter(|rest| rest.starts_with("test]") || rest.starts_with("tokio::test"));
+            let mut signatures = tests.filter_map(|rest| rest.lines().find(|line| line.contains("fn ")));
+            let is_test = signatures.any(|line| line.contains(&format!("fn {name}(")));
             assert!(is_test, "{file} has no test {name}");
         }
     }
