@@ -5,7 +5,11 @@ use super::{Entry, Fingerprint};
 /// Raised when the layout changes; it is part of the key, so a new layout begins with an empty store.
 pub(super) const LAYOUT: u8 = 1;
 
-const ENTRY_LENGTH: usize = 32;
+/// Of one entry, in bytes.
+pub(super) const ENTRY_LENGTH: usize = 36;
+
+/// Of the header, in bytes: two letters, the layout, a zero, and `overflow_until`.
+pub(super) const HEADER_LENGTH: usize = 8;
 
 /// A decoded bucket.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -18,14 +22,14 @@ pub(super) struct Bucket {
 impl Bucket {
     /// Reads a value; `None` if this layout never wrote it.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let (header, rest) = bytes.split_first_chunk::<8>()?;
+        let (header, rest) = bytes.split_first_chunk::<HEADER_LENGTH>()?;
         let [b't', b'g', LAYOUT, 0, overflow_until @ ..] = *header else { return None };
         let (entries, rest) = rest.as_chunks::<ENTRY_LENGTH>();
         if !rest.is_empty() {
             return None;
         }
-        let entries = entries.iter().map(decode_entry).collect();
-        Some(Self { overflow_until: u32::from_le_bytes(overflow_until), entries })
+        let entries: Option<Vec<Entry>> = entries.iter().map(decode_entry).collect();
+        Some(Self { overflow_until: u32::from_le_bytes(overflow_until), entries: entries? })
     }
 
     /// The bytes of the value.
@@ -46,48 +50,36 @@ impl Bucket {
         self.entries.retain(|entry| entry.is_live(now));
     }
 
-    /// Drops the entry that would be dropped first, one that is under way last; returns when its window would have ended.
+    /// Drops the entry that was begun first, one that is under way last; returns when its window would have ended. By its beginning
+    /// and not by its end: else traffic with a window of days would push out what has one of minutes.
     pub(super) fn evict(&mut self) -> Option<u32> {
-        let oldest = |(_, entry): &(usize, &Entry)| (entry.in_flight > 0, entry.window_end);
+        let oldest = |(_, entry): &(usize, &Entry)| (entry.in_flight > 0, entry.begun);
         let (index, _) = self.entries.iter().enumerate().min_by_key(oldest)?;
         Some(self.entries.swap_remove(index).window_end)
     }
 }
 
-fn decode_entry(bytes: &[u8; ENTRY_LENGTH]) -> Entry {
-    let [
-        fingerprint @ ..,
-        a0,
-        a1,
-        a2,
-        a3,
-        b0,
-        b1,
-        b2,
-        b3,
-        c0,
-        c1,
-        c2,
-        c3,
-        in_flight,
-        attempts,
-        deliveries,
-        _,
-    ] = *bytes;
-    Entry {
-        fingerprint: Fingerprint::from_bytes(fingerprint),
-        window_end: u32::from_le_bytes([a0, a1, a2, a3]),
-        lease_end: u32::from_le_bytes([b0, b1, b2, b3]),
-        epoch: u32::from_le_bytes([c0, c1, c2, c3]),
-        in_flight,
-        attempts,
-        deliveries,
-    }
+fn decode_entry(bytes: &[u8; ENTRY_LENGTH]) -> Option<Entry> {
+    let (fingerprint, rest) = bytes.split_first_chunk()?;
+    let ([window_end, lease_end, epoch, begun, [in_flight, attempts, deliveries, _]], []) = rest.as_chunks()
+    else {
+        return None;
+    };
+    Some(Entry {
+        fingerprint: Fingerprint::from_bytes(*fingerprint),
+        begun: u32::from_le_bytes(*begun),
+        window_end: u32::from_le_bytes(*window_end),
+        lease_end: u32::from_le_bytes(*lease_end),
+        epoch: u32::from_le_bytes(*epoch),
+        in_flight: *in_flight,
+        attempts: *attempts,
+        deliveries: *deliveries,
+    })
 }
 
 fn encode_entry(entry: &Entry, bytes: &mut Vec<u8>) {
     bytes.extend(entry.fingerprint.as_bytes());
-    for number in [entry.window_end, entry.lease_end, entry.epoch] {
+    for number in [entry.window_end, entry.lease_end, entry.epoch, entry.begun] {
         bytes.extend(number.to_le_bytes());
     }
     bytes.extend([entry.in_flight, entry.attempts, entry.deliveries, 0]);

@@ -27,7 +27,7 @@ pub struct Claim {
     pub max_deliveries: u8,
     /// How many attempts a capture may have.
     pub max_attempts: u8,
-    /// What to do where there is no room: forget the entry that ends first, or refuse.
+    /// What to do where there is no room: forget the entry that was begun first, or refuse.
     pub evicts: bool,
 }
 
@@ -78,6 +78,8 @@ pub enum Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
     pub(super) fingerprint: Fingerprint,
+    /// In seconds since 1970, when the first copy came.
+    pub(super) begun: u32,
     /// In seconds since 1970, when the capture is forgotten.
     pub(super) window_end: u32,
     /// In seconds since 1970, when the passes under way count as attempts.
@@ -94,6 +96,7 @@ impl Entry {
     pub(super) fn begin(claim: &Claim, now: u32, epoch: u32) -> (Self, Ticket) {
         let entry = Self {
             fingerprint: claim.fingerprint,
+            begun: now,
             window_end: now.saturating_add(claim.window),
             lease_end: now.saturating_add(claim.lease),
             epoch,

@@ -5,11 +5,14 @@
 //! then says until when somebody must look in the other. The host has compare-and-swap for single keys only, so every pass is
 //! made final by a swap of its home bucket: two workers that race with copies of one capture cannot both win it.
 
-use super::bucket::{Bucket, LAYOUT};
+use super::bucket::{Bucket, ENTRY_LENGTH, HEADER_LENGTH, LAYOUT};
 use super::{Claim, Entry, Fingerprint, Outcome, Repetition, Reservation, Ticket};
 
-/// Entries in a bucket: 32 bytes each, so a bucket is about a kilobyte.
+/// Entries in a bucket, which makes it about a kilobyte.
 const SLOTS: usize = 32;
+
+/// Of a bucket whose slots are all taken.
+const MOST_BUCKET_BYTES: usize = HEADER_LENGTH + SLOTS * ENTRY_LENGTH;
 
 /// How many entries a bucket is planned for; the rest is room for chance.
 const PLANNED: usize = 27;
@@ -71,7 +74,7 @@ impl Geometry {
     /// The most bytes that the values can have.
     #[must_use]
     pub fn most_bytes(self) -> u64 {
-        u64::from(self.buckets) * 1032
+        u64::from(self.buckets).saturating_mul(u64::try_from(MOST_BUCKET_BYTES).unwrap_or(u64::MAX))
     }
 
     /// The home bucket of a capture, and its other one.

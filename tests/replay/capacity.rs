@@ -21,7 +21,7 @@ fn nothing_is_evicted_below_the_capacity() {
         };
         println!(
             "capacity {capacity}: first refusal at {evicted} entries, {} % of the slots; {} bytes in {} keys",
-            evicted * 100 / (geometry.most_bytes() / 1032 * 32),
+            evicted * 100 / (geometry.most_bytes() / 1160 * 32),
             shared.bytes(),
             shared.keys()
         );
@@ -50,6 +50,32 @@ fn where_there_is_no_room_the_oldest_goes_and_the_bytes_stay_bounded() {
     assert!(3_000 - most > 600, "remembered for {} s", 3_000 - most);
     assert!(u64::try_from(shared.bytes()).unwrap() <= geometry.most_bytes());
     assert!(shared.keys() <= 1_024 / 27 + 2);
+}
+
+/// Traffic with a window of days does not push out what has one of minutes and came later.
+#[test]
+fn what_came_first_goes_first_whatever_its_window() {
+    let (shared, store) = (Shared::default(), LocalStore::new("test", Geometry::for_capacity(1_024)));
+    let reserve = |number, window, now| {
+        let claim = Claim { evicts: true, window, ..claim(number) };
+        let reserved = store.reserve(&shared, &claim, now, 1).expect("evicts").reservation;
+        if let Reservation::Granted(ticket, _) = reserved {
+            store.settle(&shared, &ticket, Outcome::Delivered, now).expect("settled");
+        }
+        reserved
+    };
+    for number in 0..5_000 {
+        reserve(number, 266_400, NOW);
+    }
+    for number in 10_000..10_200 {
+        reserve(number, 600, NOW + 1);
+    }
+    for number in 20_000..20_200 {
+        reserve(number, 266_400, NOW + 2);
+    }
+    for number in 10_000..10_200 {
+        assert_eq!(reserve(number, 600, NOW + 3), Reservation::Delivered, "{number} was forgotten");
+    }
 }
 
 #[test]

@@ -118,7 +118,7 @@ pub enum OnReplay {
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OnFull {
-    /// The capture that would be forgotten first is forgotten now.
+    /// The capture that came first is forgotten now.
     EvictOldest,
     /// The request is refused.
     Deny,

@@ -40,7 +40,7 @@ pub(in crate::config) fn compile_store(raw: Option<&RawReplay>) -> Result<Replay
             return Err(ConfigError::new(
                 "replay.store.local.capacity",
                 "out of range",
-                "give a number from 1024 to 2097152; an entry takes about 40 bytes",
+                "give a number from 1024 to 2097152; an entry takes about 45 bytes",
             ));
         }
     };
