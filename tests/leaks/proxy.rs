@@ -156,7 +156,7 @@ impl Proxy {
         let tracing = self.tracing()?;
         let removals = self.header_removals(name)?;
         let change = self.change;
-        Ok(Listener::new(name).port_of_its_own().edit(move |manager| {
+        Ok(Listener::new(name).edit(move |manager| {
             manager["access_log"] = access_logs.clone();
             manager["access_log_options"] =
                 json!({"flush_access_log_on_new_request": change == Change::LogOnArrival});

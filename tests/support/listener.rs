@@ -23,8 +23,6 @@ pub struct Listener {
     pub internal_redirects: bool,
     /// Whether the module is told the address of each connection's other end.
     pub direct_peer: bool,
-    /// Whether no other process can be given the same free port.
-    pub port_of_its_own: bool,
     edits: Vec<Edit>,
 }
 
@@ -39,7 +37,6 @@ impl Listener {
             connect: false,
             internal_redirects: false,
             direct_peer: false,
-            port_of_its_own: false,
             edits: Vec::new(),
         }
     }
@@ -80,13 +77,6 @@ impl Listener {
         self
     }
 
-    /// Takes a port that nobody else has. By default Envoy reuses ports, and where many listeners start at the same time
-    /// the kernel now and then gives the same free port to two processes. The workers then share one socket.
-    pub fn port_of_its_own(mut self) -> Self {
-        self.port_of_its_own = true;
-        self
-    }
-
     /// Changes the finished HTTP connection manager.
     pub fn edit(mut self, edit: impl Fn(&mut Value) + Send + Sync + 'static) -> Self {
         self.edits.push(Arc::new(edit));
@@ -109,11 +99,11 @@ impl Listener {
         let mut listener = json!({
             "name": self.name,
             "address": address(([127, 0, 0, 1], 0).into()),
+            // By default Envoy reuses ports, and where many listeners start at the same time the kernel now and then gives the
+            // same free port to two processes. The workers share one socket instead.
+            "enable_reuse_port": false,
             "filter_chains": [{"filters": filters}],
         });
-        if self.port_of_its_own {
-            listener["enable_reuse_port"] = false.into();
-        }
         if let Some(bytes) = self.buffer_limit {
             listener["per_connection_buffer_limit_bytes"] = bytes.into();
         }
