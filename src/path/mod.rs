@@ -9,6 +9,9 @@ use std::fmt;
 
 use crate::percent::{Plus, decode_into};
 
+/// In bytes. Nobody routes by a longer path, and to compare one in every reading would cost milliseconds.
+const LONGEST: usize = 8192;
+
 /// A path after one percent-decoding: the form in which routes match.
 pub struct CanonicalPath<'a> {
     /// The decoded path; the raw one where it cannot be decoded.
@@ -27,6 +30,9 @@ impl<'a> CanonicalPath<'a> {
     /// Decodes a raw path.
     #[must_use]
     pub fn of(path: &'a [u8]) -> Self {
+        if path.len() > LONGEST {
+            return Self { text: Cow::Borrowed(path), ambiguous: true };
+        }
         if !path.contains(&b'%') {
             return Self { text: Cow::Borrowed(path), ambiguous: is_ambiguous(path, path) };
         }
@@ -42,7 +48,7 @@ impl<'a> CanonicalPath<'a> {
 ///
 /// That is the case for a path that does not begin with a slash; has an empty segment before its end, a dot
 /// segment, a backslash, a semicolon, a question mark or a control character, plain or percent-encoded; has an encoded slash
-/// or a broken escape; is still encoded after one decoding; or is not UTF-8 when decoded.
+/// or a broken escape; is still encoded after one decoding; is not UTF-8 when decoded; or is longer than 8 KiB.
 #[must_use]
 pub fn is_ambiguous_path(path: &[u8]) -> bool {
     CanonicalPath::of(path).ambiguous
@@ -81,6 +87,12 @@ mod tests {
         {
             assert!(!is_ambiguous_path(plain.as_bytes()), "{plain}");
         }
+    }
+
+    #[test]
+    fn a_path_that_is_too_long_to_compare_is_ambiguous() {
+        assert!(!is_ambiguous_path(&[&b"/"[..], &[b'a'; LONGEST - 1]].concat()));
+        assert!(is_ambiguous_path(&[&b"/"[..], &[b'a'; LONGEST]].concat()));
     }
 
     #[test]

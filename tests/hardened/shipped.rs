@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::client::Protocol;
-use crate::support::config::{EnvoyConfig, address, replace};
+use crate::support::config::{EnvoyConfig, address, own_port, replace};
 use crate::support::envoy::Envoy;
 use crate::support::http::{Request, Response};
 use crate::support::tls::{Authority, TlsClient};
@@ -180,6 +180,7 @@ fn bootstrap(setup: &Setup, files: &TempDir, clusters: [Option<SocketAddr>; 2]) 
     let free = address(([127, 0, 0, 1], 0).into());
     replace(&mut bootstrap, "/admin/address", free.clone())?;
     replace(&mut bootstrap, "/static_resources/listeners/0/address", free)?;
+    own_port(&mut bootstrap);
     for (cluster, endpoint) in clusters.into_iter().enumerate() {
         let Some(endpoint) = endpoint else { continue };
         let place = format!(

@@ -184,3 +184,10 @@ pub fn replace(bootstrap: &mut Value, pointer: &str, value: Value) -> Result<()>
     *bootstrap.pointer_mut(pointer).ok_or_else(|| format!("the configuration has no {pointer}"))? = value;
     Ok(())
 }
+
+/// Lets no other process have the free port of a bootstrap's first listener. By default Envoy reuses ports, and where many
+/// listeners start at the same time the kernel now and then gives the same free port to two processes. The workers then share one
+/// socket.
+pub fn own_port(bootstrap: &mut Value) {
+    bootstrap["static_resources"]["listeners"][0]["enable_reuse_port"] = false.into();
+}

@@ -1,7 +1,7 @@
 //! `envoy/quickstart.yaml` as the demo and the tests run it: the file itself, with only addresses and the module's
 //! path replaced.
 
-use super::config::{address, replace};
+use super::config::{address, own_port, replace};
 use super::{Result, project_root};
 use serde_json::Value;
 use std::net::SocketAddr;
@@ -37,6 +37,9 @@ pub fn bootstrap(addresses: Addresses, module: &Path) -> Result<Value> {
     ];
     for (pointer, value) in replacements {
         replace(&mut bootstrap, pointer, value)?;
+    }
+    if addresses.listener.port() == 0 {
+        own_port(&mut bootstrap);
     }
     Ok(bootstrap)
 }
