@@ -1,5 +1,5 @@
 //! Turns `data/twilio-params.csv` into the static tables of `src/redact/dictionary.rs`, and `data/event-ids.csv` into that
-//! of `src/replay/event.rs`.
+//! of `src/event.rs`.
 
 use std::collections::BTreeMap;
 use std::error::Error;

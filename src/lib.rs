@@ -9,6 +9,7 @@
 //! can be tested natively. `host` is the only module that names the proxy, and it exists on wasm alone.
 
 pub mod config;
+mod event;
 pub mod guard;
 pub mod headers;
 pub mod limiter;

@@ -4,9 +4,8 @@ use crate::config::{ColdStart, Dedupe, Eligible, OnFull, OnReplay, Protection, R
 use crate::reject::Reject;
 use crate::replay::{
     Claim, Fingerprint, Repetition, Reservation, Reserved, StoreError, Ticket, check_freshness, check_minted,
-    identifies_event,
 };
-use crate::signature::{Scheme, Verified};
+use crate::signature::Verified;
 
 /// Where captures are remembered, as the host provides it.
 pub trait Store {
@@ -78,7 +77,7 @@ pub(super) fn admit(
     let replay = &rule.replay;
     let signed = verified.signed();
     if matches!(rule.protection, Protection::Twilio(_)) && !rule.mint_keys.is_empty() {
-        let end = check_minted(signed.url(), &rule.mint_keys, now)?;
+        let end = check_minted(&signed.url, &rule.mint_keys, now)?;
         if end.is_none() && replay.minted.require {
             return Err(Reject::MintMissing);
         }
@@ -89,7 +88,7 @@ pub(super) fn admit(
     let is_recorded = match eligible {
         Eligible::None => return Ok(Admitted { mark: ReplayMark::Unchecked, ticket: None }),
         Eligible::Always => true,
-        Eligible::EventId => verified.scheme() == Scheme::Sendgrid || identifies_event(&signed.text),
+        Eligible::EventId => signed.is_event,
     };
     let claim = claim(&replay.dedupe, verified, is_recorded);
     let now = u32::try_from(now).map_err(|_| Reject::HostError)?;

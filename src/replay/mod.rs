@@ -7,14 +7,12 @@
 
 mod bucket;
 mod entry;
-mod event;
 mod fingerprint;
 mod freshness;
 mod local;
 mod mint;
 
 pub use entry::{Claim, Entry, Outcome, Repetition, Reservation, Ticket};
-pub use event::identifies_event;
 pub use fingerprint::Fingerprint;
 pub use freshness::{check_freshness, event_times};
 pub use local::{Geometry, LocalStore, Reserved, SharedData, Slot, StoreError};

@@ -142,19 +142,12 @@ pub struct Verified {
 pub struct Signed {
     /// What the scheme computed: the same for every copy of a request.
     pub(crate) computed: Vec<u8>,
-    /// The signed text, without a body of which only the hash is signed; empty for SendGrid.
-    pub(crate) text: Vec<u8>,
-    /// How much of that is the URL.
-    pub(crate) url_length: usize,
+    /// Whether what is signed identifies an event that happens once.
+    pub(crate) is_event: bool,
+    /// The signed URL; empty where the scheme signs none.
+    pub(crate) url: Vec<u8>,
     /// The times among the signed parameters, in seconds since 1970; `None` for one that cannot be read.
     pub(crate) times: Vec<Option<u64>>,
-}
-
-impl Signed {
-    /// The signed URL.
-    pub(crate) fn url(&self) -> &[u8] {
-        self.text.get(..self.url_length).unwrap_or_default()
-    }
 }
 
 impl fmt::Debug for Signed {

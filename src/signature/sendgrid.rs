@@ -85,6 +85,7 @@ impl AwaitsBody {
         let digest = Sha256::new().chain_update(key).chain_update(self.timestamp).chain_update(body);
         Signed {
             computed: digest.finalize().to_vec(),
+            is_event: true,
             times: vec![read_time(TimeFormat::Epoch, &self.timestamp)],
             ..Signed::default()
         }

@@ -14,6 +14,7 @@ use super::form::Form;
 use super::signer::Signer;
 use super::{BodyRule, Refused, Signed, Tried, Verified, query, settings, urls};
 use crate::config::{Account, Algorithm, Key, Limits, PublicUrl, SharedKey, TwilioRule, UrlBases};
+use crate::event::identifies_event;
 use crate::reject::Reject;
 use crate::request::{Occurs, RequestHead};
 use crate::times::read_time;
@@ -158,9 +159,10 @@ impl SignedHead {
 
     /// What was signed, now that a key is found that signed it.
     fn signed(&self, base: &str, form: Option<&Form>) -> Signed {
-        let mut text = [base.as_bytes(), &self.target].concat();
-        let url_length = text.len();
-        form.iter().flat_map(|form| form.signed_pieces()).for_each(|piece| text.extend(piece));
+        let params = form.iter().flat_map(|form| form.signed_pieces());
+        let text: Vec<&[u8]> = [base.as_bytes(), &self.target].into_iter().chain(params).collect();
+        let is_event = identifies_event(&text);
+        let url = [base.as_bytes(), &self.target].concat();
         let times = self.rule.time_params.iter().filter_map(|source| {
             match self.signed_values(source.name.as_bytes(), form).as_slice() {
                 [] => None,
@@ -170,7 +172,7 @@ impl SignedHead {
         });
         // Equal to the MAC that was computed, byte for byte: it was compared with it.
         let computed = self.signature.clone();
-        Signed { computed, times: times.collect(), text, url_length }
+        Signed { computed, is_event, url, times: times.collect() }
     }
 
     /// The distinct values of a signed parameter: in the form where there is one, else in the query.
@@ -299,7 +301,7 @@ impl AwaitsBody {
     pub(super) fn weight(&self) -> usize {
         match &self.rest {
             Rest::Form(head) => head.target.len(),
-            Rest::Hash { verified, .. } | Rest::Nothing(verified, _) => verified.signed.text.len(),
+            Rest::Hash { verified, .. } | Rest::Nothing(verified, _) => verified.signed.url.len(),
         }
     }
 

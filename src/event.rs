@@ -20,46 +20,54 @@ type Event = &'static [(&'static str, Shape)];
 
 include!(concat!(env!("OUT_DIR"), "/event_ids.rs"));
 
-/// Whether a signed text has the parameters of an event that happens once: `data/event-ids.csv`.
+/// Whether a signed text, given in pieces, has the parameters of an event that happens once: `data/event-ids.csv`.
 ///
 /// The text is searched as it was signed, names and values glued together. How a receiver splits it makes no
 /// difference then: a copy whose parameters were folded into their neighbours has the same signature (spec twilio-signature, section 5,
-/// attack 2), and identifies the same event.
-#[must_use]
-pub fn identifies_event(text: &[u8]) -> bool {
+/// attack 2), and identifies the same event. No copy of the text is made.
+pub(crate) fn identifies_event(text: &[&[u8]]) -> bool {
     EVENTS.iter().any(|event| event.iter().all(|(name, shape)| has_param(text, name.as_bytes(), *shape)))
 }
 
-fn has_param(text: &[u8], name: &[u8], shape: Shape) -> bool {
+fn has_param(text: &[&[u8]], name: &[u8], shape: Shape) -> bool {
     let Some((&first, others)) = name.split_first() else { return false };
-    let mut rest = text;
-    while let Some(at) = rest.iter().position(|&b| b == first) {
-        rest = rest.get(at + 1..).unwrap_or_default();
-        if rest.strip_prefix(others).is_some_and(|value| shape.begins(value)) {
-            return true;
+    let mut pieces = text;
+    while let Some((mut piece, rest)) = pieces.split_first().map(|(piece, rest)| (*piece, rest)) {
+        while let Some(at) = piece.iter().position(|&b| b == first) {
+            piece = piece.get(at + 1..).unwrap_or_default();
+            let mut after = piece.iter().chain(rest.iter().copied().flatten()).copied();
+            if others.iter().all(|&b| after.next() == Some(b)) && shape.begins(after) {
+                return true;
+            }
         }
+        pieces = rest;
     }
     false
 }
 
 impl Shape {
     /// Whether a value of this shape begins here. In a query `=` stands before it.
-    fn begins(self, value: &[u8]) -> bool {
-        let value = value.strip_prefix(b"=").unwrap_or(value);
-        let first = |is: fn(&u8) -> bool| value.first().is_some_and(is);
+    fn begins(self, value: impl Iterator<Item = u8>) -> bool {
+        let mut value = value.peekable();
+        value.next_if_eq(&b'=');
         match self {
-            Self::Sid(prefixes) => value.split_at_checked(2).is_some_and(|(prefix, rest)| {
-                let digits = rest.iter().take(32).take_while(|b| b.is_ascii_hexdigit()).count();
-                digits == 32
-                    && prefix.iter().all(u8::is_ascii_uppercase)
-                    && (prefixes.is_empty() || prefixes.iter().any(|own| own.as_bytes() == prefix))
-            }),
-            Self::Digits => first(u8::is_ascii_digit),
-            Self::Word => first(u8::is_ascii_alphabetic),
-            Self::Hex => value.iter().take(64).take_while(|b| b.is_ascii_hexdigit()).count() == 64,
-            Self::Any => !value.is_empty(),
+            Self::Sid(prefixes) => {
+                let prefix = [value.next(), value.next()];
+                let is_known = |own: &&str| own.bytes().map(Some).eq(prefix);
+                prefix.iter().flatten().filter(|b| b.is_ascii_uppercase()).count() == 2
+                    && (prefixes.is_empty() || prefixes.iter().any(is_known))
+                    && begins_with_hex(value, 32)
+            }
+            Self::Digits => value.next().is_some_and(|b| b.is_ascii_digit()),
+            Self::Word => value.next().is_some_and(|b| b.is_ascii_alphabetic()),
+            Self::Hex => begins_with_hex(value, 64),
+            Self::Any => value.next().is_some(),
         }
     }
+}
+
+fn begins_with_hex(value: impl Iterator<Item = u8>, length: usize) -> bool {
+    value.take(length).take_while(u8::is_ascii_hexdigit).count() == length
 }
 
 #[cfg(test)]
@@ -76,7 +84,11 @@ mod tests {
             format!("https://h/xCallSidCA{HEX}CallStatusringingSequenceNumber0Timestampx"),
             format!("https://h/x?a=b&bodySHA256={HEX}{HEX}"),
         ] {
-            assert!(identifies_event(text.as_bytes()), "{text}");
+            assert!(identifies_event(&[text.as_bytes()]), "{text}");
+            for at in 0..text.len() {
+                let (left, right) = text.as_bytes().split_at(at);
+                assert!(identifies_event(&[left, b"", right]), "{text} in two");
+            }
         }
     }
 
@@ -89,7 +101,7 @@ mod tests {
             "wss://h/media".to_owned(),
             String::new(),
         ] {
-            assert!(!identifies_event(text.as_bytes()), "{text}");
+            assert!(!identifies_event(&[text.as_bytes()]), "{text}");
         }
     }
 }
