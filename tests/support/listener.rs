@@ -100,8 +100,9 @@ impl Listener {
             "name": self.name,
             "address": address(([127, 0, 0, 1], 0).into()),
             // By default Envoy reuses ports, and where many listeners start at the same time the kernel now and then gives the
-            // same free port to two processes. The workers share one socket instead.
+            // same free port to two processes. The workers share one socket instead, and are dealt its connections evenly.
             "enable_reuse_port": false,
+            "connection_balance_config": {"exact_balance": {}},
             "filter_chains": [{"filters": filters}],
         });
         if let Some(bytes) = self.buffer_limit {
