@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use twilio_guard::config::Plan;
 use twilio_guard::reject::Reject;
 
-use super::cases;
+use super::core_support::cases;
 use super::core_support::{FORM, Outcome, Request, SID_A, SID_B, TOKEN_A, URL, decode_form, plan, sha256};
 
 fn plan_with(default: &str, routes: &Value) -> Plan {

@@ -7,7 +7,7 @@ use twilio_guard::guard::{Disposition, Refusal, ReplayMark, Report, Step, Transa
 use twilio_guard::reject::Reject;
 use uuid::Uuid;
 
-use super::cases;
+use super::core_support::cases;
 use super::core_support::{FORM, Request, SID_A, TOKEN_A, URL, plan};
 
 fn plan_with(statuses: &[u16]) -> Plan {

@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::cases;
+use super::core_support::cases;
 use super::core_support::{
     FORM, Outcome, Request, canonical, canonical_utf16, decode_form, encode_form, sha256,
 };

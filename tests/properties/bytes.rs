@@ -9,7 +9,7 @@ use twilio_guard::config::{Hold, Plan, Protection};
 use twilio_guard::guard::{Disposition, Step, Store, Transaction};
 use twilio_guard::replay::{Claim, Reservation, Reserved, StoreError};
 
-use super::cases;
+use super::core_support::cases;
 use super::core_support::{
     FORM, HOST, Request, SID_A, SID_B, TOKEN_A, TOKEN_B, URL, canonical, canonical_utf16, decode_form, plan,
     sha256, sign,

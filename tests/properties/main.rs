@@ -19,15 +19,3 @@ mod path_model;
 mod path_rules;
 mod path_spellings;
 mod signing;
-
-use proptest::test_runner::{Config, RngSeed};
-
-/// So many cases, and no file of failures beside the sources: a failure prints its minimal input. The cases are the
-/// same in each run, so that a failure is the change's; `PROPTEST_RNG_SEED` gives others.
-fn cases(count: u32) -> Config {
-    let config = Config { failure_persistence: None, ..Config::with_cases(count) };
-    match config.rng_seed {
-        RngSeed::Random => Config { rng_seed: RngSeed::Fixed(1), ..config },
-        RngSeed::Fixed(_) => config,
-    }
-}

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use twilio_guard::config::Plan;
 use twilio_guard::reject::Reject;
 
-use super::cases;
+use super::core_support::cases;
 use super::core_support::{HOST, Outcome, Request, SID_A, TOKEN_A, URL, plan};
 use super::path_model::readings;
 

@@ -5,7 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::cases;
+use super::core_support::cases;
 use super::core_support::{HOST, Outcome, Request, SID_A, SID_B, TOKEN_A, TOKEN_B, parse};
 use super::path_model::{Demand, Kind, OTHER_HOST, Offer, Rule, Rules};
 

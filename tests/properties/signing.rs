@@ -6,7 +6,7 @@ use serde_json::json;
 use twilio_guard::config::Plan;
 use twilio_guard::reject::Reject;
 
-use super::cases;
+use super::core_support::cases;
 use super::core_support::{
     FORM, Outcome, Pair, Request, URL, canonical, canonical_utf16, encode_form, parse_text, sha256, sign,
 };

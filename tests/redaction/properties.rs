@@ -2,21 +2,12 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::test_runner::{Config, RngSeed};
 use serde_json::json;
 use twilio_guard::config::Secret;
 use twilio_guard::redact::Policy;
 
+use crate::core_support::cases;
 use crate::policy;
-
-/// The same cases in each run; `PROPTEST_RNG_SEED` gives others.
-fn cases(count: u32) -> Config {
-    let config = Config { failure_persistence: None, ..Config::with_cases(count) };
-    match config.rng_seed {
-        RngSeed::Random => Config { rng_seed: RngSeed::Fixed(4), ..config },
-        RngSeed::Fixed(_) => config,
-    }
-}
 
 /// Pieces that targets are made of: what the rules look for, in harmless and hostile spellings.
 const PIECES: &[&str] = &[

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::test_runner::{Config, RngSeed};
 use twilio_guard::replay::{Geometry, LocalStore, Outcome, Repetition, Reservation, Ticket};
 
+use crate::core_support::cases;
 use crate::shared::{Shared, claim};
 
 /// What the documentation says of one capture.
@@ -75,14 +75,6 @@ fn reply(reservation: Reservation) -> (Reply, Option<Ticket>) {
         Reservation::InFlight => (Reply::InFlight, None),
         Reservation::Delivered => (Reply::Delivered, None),
         Reservation::Exhausted => (Reply::Exhausted, None),
-    }
-}
-
-fn cases(count: u32) -> Config {
-    let config = Config { failure_persistence: None, ..Config::with_cases(count) };
-    match config.rng_seed {
-        RngSeed::Random => Config { rng_seed: RngSeed::Fixed(5), ..config },
-        RngSeed::Fixed(_) => config,
     }
 }
 
