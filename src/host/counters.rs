@@ -20,7 +20,7 @@ pub(super) struct Counters {
 type Verdict = (usize, &'static str, &'static str);
 
 /// A counter of the host; `None` where the host will not have it, and it is then not asked again.
-type Counter = Option<u32>;
+pub(super) type Counter = Option<u32>;
 
 impl Counters {
     /// Forgets which counters belong to which rules, for a new configuration. The counts stay with the host.
@@ -60,11 +60,13 @@ impl Counters {
     }
 }
 
-fn define(name: &str) -> Counter {
+/// Defines (or finds) a counter.
+pub(super) fn define(name: &str) -> Counter {
     abi::counter(name).ok()
 }
 
-fn increment(counter: Counter) {
+/// Counts one more.
+pub(super) fn increment(counter: Counter) {
     if let Some(counter) = counter {
         abi::add(counter, 1);
     }

@@ -3,6 +3,7 @@
 use std::cell::{Cell, OnceCell};
 
 use super::abi::{self, HostError};
+use super::counters::{Counter, define, increment};
 use super::shared::random_u32;
 use crate::config::{Plan, ReplayStore};
 use crate::guard::Store;
@@ -13,15 +14,17 @@ pub(super) struct HostStore {
     store: LocalStore,
     longest_window: u64,
     is_warm: Cell<bool>,
+    /// Asked of the host once: it never changes.
+    born: Cell<Option<u32>>,
     metrics: Metrics,
 }
 
 #[derive(Default)]
 struct Metrics {
-    evictions: OnceCell<Option<u32>>,
+    evictions: OnceCell<Counter>,
     evicted_early: OnceCell<Option<u32>>,
     to_full_protection: OnceCell<Option<u32>>,
-    failed_settlements: OnceCell<Option<u32>>,
+    failed_settlements: OnceCell<Counter>,
 }
 
 struct Host;
@@ -50,6 +53,7 @@ impl HostStore {
             // A capture is remembered one second longer than its window says.
             longest_window: plan.longest_window().map_or(0, |window| window.as_secs().saturating_add(1)),
             is_warm: Cell::new(false),
+            born: Cell::new(None),
             metrics: Metrics::default(),
         }
     }
@@ -60,11 +64,7 @@ impl HostStore {
         if self.store.settle(&Host, &ticket, outcome, now).is_err() {
             // The lease ends the pass, and it then counts as an attempt.
             let failed = &self.metrics.failed_settlements;
-            if let Some(id) =
-                failed.get_or_init(|| abi::counter("twilio_guard_replay_settlements_failed").ok())
-            {
-                abi::add(*id, 1);
-            }
+            increment(*failed.get_or_init(|| define("twilio_guard_replay_settlements_failed")));
         }
     }
 
@@ -74,7 +74,7 @@ impl HostStore {
             return;
         }
         let Ok(now) = now_seconds() else { return };
-        let Ok(born) = self.store.born(&Host, now) else { return };
+        let Ok(born) = self.born(now) else { return };
         let age = u64::from(now.saturating_sub(born));
         let left = self.longest_window.saturating_sub(age);
         let gauge = &self.metrics.to_full_protection;
@@ -87,9 +87,7 @@ impl HostStore {
 
     fn show_eviction(&self, seconds_early: u32) {
         let Metrics { evictions, evicted_early, .. } = &self.metrics;
-        if let Some(id) = evictions.get_or_init(|| abi::counter("twilio_guard_replay_evictions").ok()) {
-            abi::add(*id, 1);
-        }
+        increment(*evictions.get_or_init(|| define("twilio_guard_replay_evictions")));
         let name = "twilio_guard_replay_seconds_evicted_early";
         if let Some(id) = evicted_early.get_or_init(|| abi::gauge(name).ok()) {
             abi::set_gauge(*id, seconds_early.into());
@@ -107,7 +105,12 @@ impl Store for HostStore {
     }
 
     fn born(&self, now: u32) -> Result<u32, StoreError> {
-        self.store.born(&Host, now)
+        if let Some(born) = self.born.get() {
+            return Ok(born);
+        }
+        let born = self.store.born(&Host, now)?;
+        self.born.set(Some(born));
+        Ok(born)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The second net, under the name rule: which values of kept names are written (spec phi-redaction, section 4.4).
 
-use super::shapes;
+use super::{shapes, split};
 
 /// Whether a decoded value of a kept name may be written. `key` is the folded name.
 pub(super) fn passes(key: &str, value: &[u8]) -> bool {
@@ -47,8 +47,8 @@ fn is_region(key: &str) -> bool {
 
 /// `[a-z]{1,20}/[A-Za-z0-9.+-]{1,60}` with fewer than seven digits.
 fn is_content_type(value: &[u8]) -> bool {
-    let mut halves = value.splitn(2, |&b| b == b'/');
-    let (kind, subtype) = (halves.next().unwrap_or_default(), halves.next().unwrap_or_default());
+    let (kind, subtype) = split(value, b'/');
+    let subtype = subtype.unwrap_or_default();
     (1..=20).contains(&kind.len())
         && kind.iter().all(u8::is_ascii_lowercase)
         && (1..=60).contains(&subtype.len())

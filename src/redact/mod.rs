@@ -78,6 +78,7 @@ fn join(out: &mut String, separator: char, write: impl FnOnce(&mut String)) {
     }
 }
 
+/// What stands before and after the first of a byte; nothing after it where there is none.
 fn split(text: &[u8], at: u8) -> (&[u8], Option<&[u8]>) {
     let mut halves = text.splitn(2, |&b| b == at);
     (halves.next().unwrap_or_default(), halves.next())

@@ -2,26 +2,24 @@
 
 use std::borrow::Cow;
 
-use super::Policy;
-use super::REDACTED;
 use super::decode::{decode, trim};
 use super::dictionary::Action;
 use super::guard;
 use super::shapes;
+use super::{Policy, REDACTED, split};
 use crate::config::fold_name;
 use crate::percent::Plus;
 
 /// Writes what may be seen of a piece, or nothing.
 pub(super) fn write(policy: &Policy, piece: &[u8], plus: Plus, out: &mut String) {
-    let mut halves = piece.splitn(2, |&b| b == b'=');
-    let raw_name = halves.next().unwrap_or_default();
+    let (raw_name, raw_value) = split(piece, b'=');
     let decoded = decode(raw_name, plus);
     let name = Name::of(policy, &decoded);
     // Drops come first: where only the stem of a name is known, what follows it could be anything.
     if name.action == Some(Action::Drop) {
         return;
     }
-    let Some(raw_value) = halves.next() else {
+    let Some(raw_value) = raw_value else {
         match (name.action, &name.display) {
             (Some(_), display) => out.push_str(display.unwrap_or(REDACTED)),
             (None, _) if is_event(&decoded) => policy.write_sid(&decoded, out),

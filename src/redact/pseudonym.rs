@@ -8,6 +8,7 @@ use sha2::Sha256;
 
 use super::decode::trim;
 use super::dictionary::Class;
+use super::split;
 
 /// `[h:` with 16 hexadecimal digits and `]`.
 pub(super) fn pseudonym(key: &Hmac<Sha256>, class: Class, value: &[u8]) -> String {
@@ -32,8 +33,7 @@ fn normal_address(value: &[u8]) -> Vec<u8> {
 
 /// Without one leading `scheme:` (letters, then digits).
 fn without_scheme(value: &[u8]) -> &[u8] {
-    let mut halves = value.splitn(2, |&b| b == b':');
-    let (scheme, rest) = (halves.next().unwrap_or_default(), halves.next());
+    let (scheme, rest) = split(value, b':');
     let letters = scheme.iter().take_while(|b| b.is_ascii_lowercase()).count();
     let is_scheme = letters > 0 && scheme.iter().skip(letters).all(u8::is_ascii_digit);
     rest.filter(|_| is_scheme).unwrap_or(value)
