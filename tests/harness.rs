@@ -14,7 +14,6 @@ use hyper::header::HeaderValue;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Stdio;
 use support::client::{self, Client, Opened, Protocol};
 use support::config::{EnvoyConfig, Listener, WasmFilter};
 use support::envoy::{Envoy, Update};
@@ -23,7 +22,7 @@ use support::quickstart::{self, Addresses};
 use support::raw::{self, RawConnection};
 use support::scenarios::{self, Expected};
 use support::upstream::{Behaviour, Gate, Upstream};
-use support::{Result, access_log, eventually, hostile, module, sign};
+use support::{Result, access_log, eventually, hostile, module, process, sign};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -283,17 +282,8 @@ async fn envoy_ends_even_when_its_owner_is_killed() -> Result<()> {
         return std::future::pending().await;
     }
     let directory = tempfile::tempdir()?;
-    let file = directory.path().join("address");
-    let mut owner = tokio::process::Command::new(std::env::current_exe()?)
-        .args(["--exact", "envoy_ends_even_when_its_owner_is_killed"])
-        .env(FILE, &file)
-        // Where the killed owner leaves its files, so that they go with ours.
-        .env("TMPDIR", directory.path())
-        .stdout(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()?;
-    let address: SocketAddr =
-        eventually("the owner's Envoy", async || std::fs::read_to_string(&file).ok()?.parse().ok()).await?;
+    let (mut owner, address) =
+        process::owner("envoy_ends_even_when_its_owner_is_killed", FILE, directory.path()).await?;
     assert_eq!(client::send(address, Protocol::Http2, &Request::get("/")).await?.status, 200);
     owner.kill().await?;
     eventually("a closed port", async || TcpStream::connect(address).await.err()).await?;

@@ -13,7 +13,9 @@ use wasmparser::{ExternalKind, Imports, Parser, Payload};
 /// The most that the module may weigh: Envoy spends about 0.2 ms and 25 KB of memory on each KB at start.
 const BUDGET: usize = 896 * 1024;
 
-/// The WASI calls that every supported Envoy offers (1.36 and 1.37 lack those of the file system).
+/// The WASI calls that the module may need: each is offered by every Envoy from 1.36 on. Envoy does not load a module of which
+/// it lacks one import, used or not: `std::fs`, for one, needs `fd_filestat_get`, which 1.36 and 1.37 lack and 1.39 has. A
+/// name is added here only after the whole suite has run on the oldest version (`make test-matrix`).
 const WASI: [&str; 5] = ["environ_get", "environ_sizes_get", "fd_write", "proc_exit", "random_get"];
 
 /// The callbacks that the host must find.
@@ -50,7 +52,10 @@ fn every_import_exists_on_every_supported_envoy() -> Result<()> {
             }
         }
     }
-    assert!(!wasi.is_empty() && wasi.iter().all(|name| WASI.contains(&name.as_str())), "{wasi:?}");
+    let foreign: Vec<_> = wasi.iter().filter(|name| !WASI.contains(&name.as_str())).collect();
+    assert!(foreign.is_empty(), "{foreign:?}: some Envoys may lack these, and would not load the module");
+    let unused: Vec<_> = WASI.iter().filter(|name| !wasi.contains(**name)).collect();
+    assert!(unused.is_empty(), "{unused:?}: no longer needed, so no longer allowed");
     Ok(())
 }
 

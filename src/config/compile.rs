@@ -57,7 +57,7 @@ pub(super) fn plan(text: &[u8], environment: &dyn Environment) -> Result<Plan, C
         explain: raw.explain,
         needs_peer,
         time_headers: time_headers.into_iter().collect(),
-        replay_store: compile_store(raw.replay.as_ref())?,
+        replay_store: compile_store(raw.replay.as_ref(), raw.allow_inline_secrets, environment)?,
         accounts: base.into_accounts(),
     })
 }

@@ -45,8 +45,8 @@ pub use raw::{Hold, Mode};
 pub(crate) use redaction::fold_name;
 pub use redaction::{PathTemplate, RedactionPolicy, RewriteHeaders, SidAction};
 pub use replay::{
-    ColdStart, Dedupe, Eligible, Freshness, Minted, OnFull, OnReplay, Replay, ReplayStore, TimeFormat,
-    TimeSource,
+    ColdStart, Dedupe, Eligible, Freshness, Minted, OnError, OnFull, OnReplay, Replay, ReplayStore,
+    SharedStore, TimeFormat, TimeSource,
 };
 #[cfg(not(target_arch = "wasm32"))]
 pub use schema::json_schema;

@@ -1,25 +1,57 @@
 //! What stands between a genuine signature and the upstream: minted URLs, freshness, single use.
 
-use crate::config::{ColdStart, Dedupe, Eligible, OnFull, OnReplay, Protection, ReplayStore, Rule};
+use crate::config::{ColdStart, Dedupe, Eligible, OnError, OnFull, OnReplay, Protection, ReplayStore, Rule};
 use crate::reject::Reject;
 use crate::replay::{
-    Claim, Fingerprint, Repetition, Reservation, Reserved, StoreError, Ticket, check_freshness, check_minted,
+    Claim, Fingerprint, Outcome, Repetition, Reservation, Reserved, SharedError, StoreError, Ticket,
+    check_freshness, check_minted,
 };
+use crate::request::RequestHead;
 use crate::signature::Verified;
+use crate::times::read_time;
 
 /// Where captures are remembered, as the host provides it.
 pub trait Store {
-    /// Asks for a pass.
+    /// Asks the store of this process for a pass.
     ///
     /// # Errors
     /// The store cannot tell.
     fn reserve(&self, claim: &Claim, now: u32) -> Result<Reserved, StoreError>;
 
-    /// The second since which the store remembers.
+    /// The second since which the store of this process remembers.
     ///
     /// # Errors
     /// The store cannot tell.
     fn born(&self, now: u32) -> Result<u32, StoreError>;
+
+    /// Tells the stores what became of a pass: the one of this process now, the shared one as soon as it can be told.
+    fn settle(&self, passes: Passes, outcome: Outcome);
+}
+
+/// The passes of one request, in each store that gave it one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Passes {
+    /// In the store of this process.
+    pub local: Option<Ticket>,
+    /// In the store that replicas share; also one that it may have granted without our hearing of it.
+    pub shared: Option<Ticket>,
+}
+
+impl Passes {
+    /// Whether there is anybody to tell.
+    #[must_use]
+    pub const fn is_none(&self) -> bool {
+        self.local.is_none() && self.shared.is_none()
+    }
+}
+
+/// The shared store gave no answer that can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoAnswer {
+    /// Why.
+    pub error: SharedError,
+    /// The pass that it may have granted all the same.
+    pub in_doubt: Option<Ticket>,
 }
 
 /// What the store says of a request that may pass.
@@ -33,6 +65,8 @@ pub enum ReplayMark {
     Again,
     /// Enough copies were delivered, and `on_replay: flag` lets it pass all the same.
     Repeated,
+    /// The shared store did not answer, and `on_error` lets it pass: no copy of it is known here, and other replicas were not asked.
+    Unshared,
 }
 
 impl ReplayMark {
@@ -44,15 +78,29 @@ impl ReplayMark {
             Self::First => "first",
             Self::Again => "again",
             Self::Repeated => "repeated",
+            Self::Unshared => "unshared",
         }
     }
 }
 
-/// A pass, and the ticket by which it has to be settled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Admitted {
-    pub(super) mark: ReplayMark,
-    pub(super) ticket: Option<Ticket>,
+/// What is to be done with a genuine request.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Admission {
+    /// It may pass.
+    Pass(ReplayMark, Passes),
+    /// The shared store has to be asked, for this pass of the own one.
+    Ask(Claim, Passes, Unanswered),
+}
+
+/// What becomes of a request that the shared store does not answer for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Unanswered {
+    /// It is refused.
+    Refused,
+    /// It passes.
+    Passes,
+    /// It would pass, but under `cold_start: strict` the own store, which would decide, is younger than what it would have to know.
+    TooYoung,
 }
 
 /// The times of a request beside those that Twilio's scheme signs as parameters; seconds since 1970, `None` for one
@@ -65,6 +113,19 @@ pub(super) struct Times {
     pub(super) unsigned: Vec<Option<u64>>,
 }
 
+impl Times {
+    /// The times in the headers that the rule looks at. Two values in one header, or two headers, are no time.
+    pub(super) fn of_head(rule: &Rule, head: &RequestHead<'_>) -> Self {
+        let sources = rule.replay.freshness.headers.iter();
+        let times = sources.filter_map(|source| {
+            let mut values = head.time_headers.iter().filter(|(name, _)| *name == source.name.as_bytes());
+            let (_, value) = values.next()?;
+            Some(if values.next().is_some() { None } else { read_time(source.format, value) })
+        });
+        Self { in_body: Vec::new(), unsigned: times.collect() }
+    }
+}
+
 /// Judges a genuine request by time and number. `now` is in seconds since 1970.
 pub(super) fn admit(
     rule: &Rule,
@@ -73,7 +134,7 @@ pub(super) fn admit(
     times: &Times,
     now: u64,
     store: &dyn Store,
-) -> Result<Admitted, Reject> {
+) -> Result<Admission, Reject> {
     let replay = &rule.replay;
     let signed = verified.signed();
     if matches!(rule.protection, Protection::Twilio(_)) && !rule.mint_keys.is_empty() {
@@ -86,40 +147,95 @@ pub(super) fn admit(
     check_freshness(&replay.freshness, &signed_times, &times.unsigned, now)?;
     let Dedupe { eligible, on_replay, .. } = replay.dedupe;
     let is_recorded = match eligible {
-        Eligible::None => return Ok(Admitted { mark: ReplayMark::Unchecked, ticket: None }),
+        Eligible::None => return Ok(Admission::Pass(ReplayMark::Unchecked, Passes::default())),
         Eligible::Always => true,
         Eligible::EventId => signed.is_event,
     };
-    let claim = claim(&replay.dedupe, verified, is_recorded);
     let now = u32::try_from(now).map_err(|_| Reject::HostError)?;
+    let mut claim = claim(&replay.dedupe, verified, is_recorded);
     if is_recorded && store_rule.cold_start == ColdStart::Strict {
-        refuse_unknowable(&claim, &signed_times, now, store)?;
+        claim.since = Some(must_remember_since(&claim, &signed_times, now));
     }
-    let reserved = store.reserve(&claim, now).map_err(reject_of)?;
-    let pass = |mark, ticket| Ok(Admitted { mark, ticket });
-    match reserved.reservation {
-        Reservation::Granted(ticket, Repetition::First) => pass(ReplayMark::First, Some(ticket)),
-        Reservation::Granted(ticket, Repetition::Again) => pass(ReplayMark::Again, Some(ticket)),
-        Reservation::Unrecorded => pass(ReplayMark::Unchecked, None),
-        Reservation::Delivered if on_replay == OnReplay::Flag => pass(ReplayMark::Repeated, None),
-        Reservation::Delivered => Err(Reject::Replayed),
-        Reservation::Exhausted => Err(Reject::AttemptsExhausted),
-        Reservation::InFlight => Err(Reject::InFlight),
+    let shared = store_rule.shared.as_ref().filter(|_| is_recorded);
+    let is_too_young = |since| Ok(store.born(now).map_err(reject_of)? > since);
+    let unanswered = match (shared.map(|shared| shared.on_error), claim.since) {
+        (None, Some(since)) if is_too_young(since)? => return Err(Reject::ColdStart),
+        (Some(OnError::Local | OnError::Allow), Some(since)) if is_too_young(since)? => Unanswered::TooYoung,
+        (Some(OnError::Local | OnError::Allow), _) => Unanswered::Passes,
+        (Some(OnError::Deny) | None, _) => Unanswered::Refused,
+    };
+    // What the own store has no room for, a shared one still knows. Where the own one may have to decide alone, it keeps to its rule.
+    claim.evicts |= shared.is_some_and(|shared| shared.on_error == OnError::Deny);
+    let pass = |mark, local| Ok(Admission::Pass(mark, Passes { local, shared: None }));
+    let reservation = match store.reserve(&claim, now) {
+        Ok(reserved) => reserved.reservation,
+        Err(_) if shared.is_some_and(|shared| shared.on_error == OnError::Allow) => {
+            return Ok(Admission::Ask(claim, Passes::default(), unanswered));
+        }
+        Err(error) => return Err(reject_of(error)),
+    };
+    match (reservation, shared) {
+        (Reservation::Granted(ticket, _), Some(_)) => {
+            Ok(Admission::Ask(claim, Passes { local: Some(ticket), shared: None }, unanswered))
+        }
+        (Reservation::Granted(ticket, repetition), None) => pass(mark_of(repetition), Some(ticket)),
+        (Reservation::Unrecorded, _) => pass(ReplayMark::Unchecked, None),
+        (Reservation::Delivered, _) if on_replay == OnReplay::Flag => pass(ReplayMark::Repeated, None),
+        (refusal, _) => Err(reject_of_copy(refusal)),
     }
 }
 
-/// Refuses what a store that is younger than the window may have forgotten.
-fn refuse_unknowable(
-    claim: &Claim,
-    signed_times: &[Option<u64>],
-    now: u32,
+/// What the shared store's answer makes of a request, whose pass in the own store is `passes`.
+pub(super) fn heed(
+    rule: &Rule,
+    unanswered: Unanswered,
+    mut passes: Passes,
+    answer: Result<Reservation, NoAnswer>,
     store: &dyn Store,
-) -> Result<(), Reject> {
-    let born = store.born(now).map_err(reject_of)?;
-    let is_warm = now >= born.saturating_add(claim.window);
-    let is_younger = |time: &Option<u64>| time.is_some_and(|time| time > u64::from(born));
-    let is_known_younger = !signed_times.is_empty() && signed_times.iter().all(is_younger);
-    if is_warm || is_known_younger { Ok(()) } else { Err(Reject::ColdStart) }
+) -> Result<(ReplayMark, Passes), Reject> {
+    let reject = match answer {
+        Ok(Reservation::Granted(ticket, repetition)) => {
+            passes.shared = Some(ticket);
+            return Ok((mark_of(repetition), passes));
+        }
+        Ok(Reservation::Delivered) => {
+            // From now on it is known here as well: further copies are refused without asking.
+            store.settle(passes, Outcome::Delivered);
+            if rule.replay.dedupe.on_replay == OnReplay::Flag {
+                return Ok((ReplayMark::Repeated, Passes::default()));
+            }
+            return Err(Reject::Replayed);
+        }
+        Ok(refusal) => reject_of_copy(refusal),
+        Err(NoAnswer { error, in_doubt }) => {
+            passes.shared = in_doubt;
+            match (unanswered, error) {
+                (Unanswered::Passes, _) => return Ok((ReplayMark::Unshared, passes)),
+                (Unanswered::TooYoung, _) => Reject::ColdStart,
+                (Unanswered::Refused, SharedError::Full) => Reject::StoreFull,
+                (Unanswered::Refused, _) => Reject::StoreUnusable,
+            }
+        }
+    };
+    store.settle(passes, Outcome::Released);
+    Err(reject)
+}
+
+const fn mark_of(repetition: Repetition) -> ReplayMark {
+    match repetition {
+        Repetition::First => ReplayMark::First,
+        Repetition::Again => ReplayMark::Again,
+    }
+}
+
+/// The latest second from which a store may remember without having forgotten this request: a window ago, or just before the earliest time
+/// that is signed.
+fn must_remember_since(claim: &Claim, signed_times: &[Option<u64>], now: u32) -> u32 {
+    let window_ago = now.saturating_sub(claim.window);
+    let earliest =
+        signed_times.iter().copied().collect::<Option<Vec<u64>>>().and_then(|times| times.into_iter().min());
+    let before = earliest.and_then(|time| u32::try_from(time).ok()).map_or(0, |time| time.saturating_sub(1));
+    window_ago.max(before)
 }
 
 fn claim(dedupe: &Dedupe, verified: &Verified, is_recorded: bool) -> Claim {
@@ -134,6 +250,19 @@ fn claim(dedupe: &Dedupe, verified: &Verified, is_recorded: bool) -> Claim {
         max_deliveries: dedupe.max_deliveries,
         max_attempts: dedupe.max_attempts,
         evicts: dedupe.on_full == OnFull::EvictOldest,
+        since: None,
+    }
+}
+
+/// Why a copy may not pass.
+const fn reject_of_copy(reservation: Reservation) -> Reject {
+    match reservation {
+        Reservation::Delivered => Reject::Replayed,
+        Reservation::Exhausted => Reject::AttemptsExhausted,
+        Reservation::InFlight => Reject::InFlight,
+        Reservation::TooYoung => Reject::ColdStart,
+        // No store says so of a request that is to be recorded.
+        Reservation::Granted(..) | Reservation::Unrecorded => Reject::StoreUnusable,
     }
 }
 

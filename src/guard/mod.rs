@@ -8,11 +8,12 @@ mod log_view;
 mod report;
 mod transaction;
 
-pub use admission::{ReplayMark, Store};
+pub use admission::{NoAnswer, Passes, ReplayMark, Store};
 pub use log_view::LogView;
 pub use report::{Refusal, Report, client_request_id, verified_header_value};
-pub use transaction::Transaction;
+pub use transaction::{Transaction, Wait};
 
+use crate::replay::Claim;
 use crate::signature::{Refused, Verified};
 
 /// What the host has to do next.
@@ -25,6 +26,8 @@ pub enum Step {
     HoldBody,
     /// The signature is genuine: ask [`Transaction::admit`] whether the request may pass.
     Admit(Verified),
+    /// Keep the request here, ask the shared store this, and tell [`Transaction::answer`] what it says.
+    Ask(Claim),
     /// Let the request go upstream.
     Forward(Disposition),
     /// Answer the request here; nothing more of it may go upstream.

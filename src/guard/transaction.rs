@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use super::admission::{self, Store, Times};
+use super::admission::{self, Admission, NoAnswer, Passes, Store, Times, Unanswered};
 use super::{Disposition, Step};
 use crate::config::{Hold, Mode, Plan, Protection, ReplayStore, Rule};
 use crate::reject::{Reject, StatusClass};
-use crate::replay::{Outcome, Ticket, event_times, strip_minted};
+use crate::replay::{Outcome, Reservation, Ticket, event_times, strip_minted};
 use crate::request::RequestHead;
 use crate::route::{self, Selection};
 use crate::signature::explain::{Evidence, Hint};
 use crate::signature::{self, AwaitsBody, HeadVerdict, Refused, Verified};
-use crate::times::read_time;
 
 /// The state of one request. It keeps the rule under which the request began.
 #[derive(Debug)]
@@ -24,7 +23,7 @@ pub struct Transaction {
     evidence: Option<Box<Evidence>>,
     times: Times,
     stripped_target: Option<Vec<u8>>,
-    ticket: Option<Ticket>,
+    passes: Passes,
 }
 
 #[derive(Debug)]
@@ -34,10 +33,21 @@ enum State {
     /// The request is known to be bad. Its small body is let in first, unread, because an early answer makes the
     /// proxy close an HTTP/1 connection (perf-facts 9.8).
     Refusing(Refused),
+    /// The request is genuine, and the shared store was asked whether it may pass.
+    Asking(Box<Verified>, Unanswered),
     /// The request went upstream.
     Forwarded,
     /// The request was answered here, or nobody has asked yet whether it may pass.
     Answered,
+}
+
+/// For what a request waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// For the rest of its body.
+    Body,
+    /// For the shared store's answer.
+    Store,
 }
 
 impl Transaction {
@@ -60,9 +70,9 @@ impl Transaction {
             state: State::Forwarded,
             buffered: 0,
             evidence,
-            times: Times { unsigned: unsigned_times(rule, head), ..Times::default() },
+            times: Times::of_head(rule, head),
             stripped_target: if rule.replay.minted.strip { strip_minted(head.target) } else { None },
-            ticket: None,
+            passes: Passes::default(),
         };
         let step = match (gate, &rule.protection) {
             (Some(gate), _) => transaction.refuse_head(gate.reject.into(), head),
@@ -90,7 +100,7 @@ impl Transaction {
             evidence: None,
             times: Times::default(),
             stripped_target: None,
-            ticket: None,
+            passes: Passes::default(),
         };
         let step = transaction.host_failed();
         (transaction, step)
@@ -134,10 +144,14 @@ impl Transaction {
         self.protected.as_ref().unwrap_or(&self.rule).protection.methods()
     }
 
-    /// Whether the request waits for its body (and so for the clock).
+    /// For what the request waits, and so for how long.
     #[must_use]
-    pub const fn is_waiting(&self) -> bool {
-        matches!(self.state, State::Awaiting(_) | State::Refusing(_))
+    pub const fn waits_for(&self) -> Option<Wait> {
+        match self.state {
+            State::Awaiting(_) | State::Refusing(_) => Some(Wait::Body),
+            State::Asking(..) => Some(Wait::Store),
+            State::Forwarded | State::Answered => None,
+        }
     }
 
     /// About how many bytes the request keeps while it waits.
@@ -145,7 +159,7 @@ impl Transaction {
     pub fn weight(&self) -> usize {
         let kept = match &self.state {
             State::Awaiting(awaits) => awaits.weight(),
-            State::Refusing(_) | State::Forwarded | State::Answered => 0,
+            State::Refusing(_) | State::Asking(..) | State::Forwarded | State::Answered => 0,
         };
         kept.saturating_add(self.evidence.as_ref().map_or(0, |evidence| evidence.weight()))
     }
@@ -164,9 +178,34 @@ impl Transaction {
         store: &dyn Store,
     ) -> Step {
         match admission::admit(&self.rule, store_rule, &verified, &self.times, now, store) {
-            Ok(admitted) => {
-                self.ticket = admitted.ticket;
-                self.forward(Disposition::Verified(verified, admitted.mark))
+            Ok(Admission::Pass(mark, passes)) => {
+                self.passes = passes;
+                self.forward(Disposition::Verified(verified, mark))
+            }
+            Ok(Admission::Ask(claim, passes, unanswered)) => {
+                self.passes = passes;
+                self.state = State::Asking(Box::new(verified), unanswered);
+                Step::Ask(claim)
+            }
+            Err(reject) => self.refuse(Refused::of(reject, &verified)),
+        }
+    }
+
+    /// What the shared store says, or that it says nothing.
+    pub fn answer(&mut self, answer: Result<Reservation, NoAnswer>, store: &dyn Store) -> Step {
+        let (verified, unanswered) = match std::mem::replace(&mut self.state, State::Answered) {
+            State::Asking(verified, unanswered) => (verified, unanswered),
+            // Nobody asked.
+            state => {
+                self.state = state;
+                return Step::Hold;
+            }
+        };
+        let passes = std::mem::take(&mut self.passes);
+        match admission::heed(&self.rule, unanswered, passes, answer, store) {
+            Ok((mark, passes)) => {
+                self.passes = passes;
+                self.forward(Disposition::Verified(*verified, mark))
             }
             Err(reject) => self.refuse(Refused::of(reject, &verified)),
         }
@@ -178,15 +217,25 @@ impl Transaction {
         self.stripped_target.as_deref()
     }
 
-    /// Whether what becomes of the request has to be told to the store.
+    /// Whether what becomes of the request has to be told to a store.
     #[must_use]
     pub const fn is_reserved(&self) -> bool {
-        self.ticket.is_some()
+        !self.passes.is_none()
+    }
+
+    /// The request ended while the shared store was asked: no upstream saw all of it. The store may have granted this pass.
+    pub fn leave(&mut self, in_doubt: Ticket, store: &dyn Store) {
+        self.passes.shared = Some(in_doubt);
+        self.settle(None, false, store);
     }
 
     /// The response began, with this status, or the request ended without one. `reached_upstream` says whether the
-    /// request was sent to an upstream. What the store has to be told, if it was not told yet.
-    pub fn settle(&mut self, status: Option<u16>, reached_upstream: bool) -> Option<(Ticket, Outcome)> {
+    /// request was sent to an upstream. The stores are told, if they were not told yet.
+    pub fn settle(&mut self, status: Option<u16>, reached_upstream: bool, store: &dyn Store) {
+        let passes = std::mem::take(&mut self.passes);
+        if passes.is_none() {
+            return;
+        }
         // With these the application asks for the request once more (RFC 9110, section 15.5.9; RFC 8470; RFC 6585).
         let asks_again = matches!(status, Some(408 | 425 | 429));
         let outcome = match status {
@@ -194,7 +243,7 @@ impl Transaction {
             Some(status) if status < 500 && !asks_again => Outcome::Delivered,
             _ => Outcome::Attempted,
         };
-        self.ticket.take().map(|ticket| (ticket, outcome))
+        store.settle(passes, outcome);
     }
 
     /// More of the body is buffered: `buffered` bytes in all. `read` copies that many bytes and is called at most
@@ -212,6 +261,11 @@ impl Transaction {
                 Step::Pass
             }
             State::Answered => Step::Hold,
+            // More of what is not part of the request comes, such as the bytes of an upgrade.
+            asking @ State::Asking(..) => {
+                self.state = asking;
+                Step::Hold
+            }
             State::Refusing(refused) if end_of_stream || buffered > self.rule.limits.max_form => {
                 if let Some(evidence) = self.evidence.as_deref_mut().filter(|_| end_of_stream) {
                     evidence.set_body(read(buffered).unwrap_or_default());
@@ -239,7 +293,7 @@ impl Transaction {
     }
 
     /// The body did not end within the rule's `body_timeout`. `host_delivers_bodies` says whether this host has ever
-    /// delivered a body while a head was held.
+    /// delivered a body while a head was held. A request that waits for the shared store is not for this clock.
     pub fn timeout(&mut self, host_delivers_bodies: bool) -> Step {
         match std::mem::replace(&mut self.state, State::Answered) {
             State::Forwarded => {
@@ -247,6 +301,10 @@ impl Transaction {
                 Step::Pass
             }
             State::Answered => Step::Hold,
+            asking @ State::Asking(..) => {
+                self.state = asking;
+                Step::Hold
+            }
             State::Refusing(refused) => self.refuse(refused),
             State::Awaiting(_) if host_delivers_bodies || self.rule.hold == Hold::Body => {
                 self.refuse(Reject::BodyTimeout.into())
@@ -334,15 +392,4 @@ impl Transaction {
         self.state = State::Forwarded;
         Step::Forward(disposition)
     }
-}
-
-/// The times in the headers that the rule looks at. Two values in one header, or two headers, are no time.
-fn unsigned_times(rule: &Rule, head: &RequestHead<'_>) -> Vec<Option<u64>> {
-    let sources = rule.replay.freshness.headers.iter();
-    let times = sources.filter_map(|source| {
-        let mut values = head.time_headers.iter().filter(|(name, _)| *name == source.name.as_bytes());
-        let (_, value) = values.next()?;
-        Some(if values.next().is_some() { None } else { read_time(source.format, value) })
-    });
-    times.collect()
 }

@@ -15,6 +15,7 @@ const REQUEST_HEADERS: u32 = 0;
 const REQUEST_TRAILERS: u32 = 1;
 const RESPONSE_HEADERS: u32 = 2;
 const REQUEST_BODY: u32 = 0;
+const GRPC_MESSAGE: u32 = 5;
 const PLUGIN_CONFIGURATION: u32 = 7;
 const REQUEST_STREAM: u32 = 0;
 const COUNTER: u32 = 0;
@@ -75,6 +76,7 @@ unsafe extern "C" {
     fn proxy_get_property(path: *const u8, path_size: usize, data: *mut *mut u8, size: *mut usize) -> u32;
     fn proxy_set_property(path: *const u8, path_size: usize, value: *const u8, value_size: usize) -> u32;
     fn proxy_continue_stream(stream: u32) -> u32;
+    fn proxy_done() -> u32;
     fn proxy_send_local_response(
         status: u32,
         details: *const u8,
@@ -125,7 +127,7 @@ proxy_wasm::main! {{
         let place = panic.location().map(|place| format!("{}:{}", place.file(), place.line()));
         log(Level::Critical, &format!("twilio-guard panicked at {}", place.unwrap_or_default()));
     }));
-    proxy_wasm::set_root_context(|_| Box::new(super::root::Root::default()));
+    proxy_wasm::set_root_context(|id| Box::new(super::root::Root::new(id)));
 }}
 
 const fn check(status: u32) -> Result<()> {
@@ -174,6 +176,11 @@ pub(super) fn set_effective_context(id: u32) -> Result<()> {
 /// The plugin configuration, as bytes.
 pub(super) fn plugin_configuration() -> Result<Vec<u8>> {
     buffer(PLUGIN_CONFIGURATION, usize::MAX >> 1)
+}
+
+/// The message of `size` bytes that the current context just received.
+pub(super) fn grpc_message(size: usize) -> Result<Vec<u8>> {
+    buffer(GRPC_MESSAGE, size)
 }
 
 /// The first `size` bytes of the buffered request body.
@@ -300,6 +307,12 @@ pub(super) fn continue_request() -> Result<()> {
     check(unsafe { proxy_continue_stream(REQUEST_STREAM) })
 }
 
+/// Lets the host end the current context, which asked it to wait.
+pub(super) fn done() -> Result<()> {
+    // SAFETY: no pointers.
+    check(unsafe { proxy_done() })
+}
+
 /// Answers the current stream's request here. `details` becomes `%RESPONSE_CODE_DETAILS%`.
 pub(super) fn send_local_response(
     status: u16,
@@ -362,8 +375,8 @@ pub(super) fn set_gauge(gauge: u32, value: u64) {
     let _ = unsafe { proxy_record_metric(gauge, value) };
 }
 
-/// Adds to a counter. A count that the host refuses is lost; it is not worth a request.
-pub(super) fn add(counter: u32, amount: i64) {
+/// Adds to a counter or gauge. A count that the host refuses is lost; it is not worth a request.
+pub(super) fn add(metric: u32, amount: i64) {
     // SAFETY: no pointers.
-    let _ = unsafe { proxy_increment_metric(counter, amount) };
+    let _ = unsafe { proxy_increment_metric(metric, amount) };
 }

@@ -67,7 +67,12 @@ pub(super) fn define(name: &str) -> Counter {
 
 /// Counts one more.
 pub(super) fn increment(counter: Counter) {
-    if let Some(counter) = counter {
-        abi::add(counter, 1);
+    add(counter, 1);
+}
+
+/// Counts so many more.
+pub(super) fn add(counter: Counter, amount: usize) {
+    if let (Some(counter), Ok(amount @ 1..)) = (counter, i64::try_from(amount)) {
+        abi::add(counter, amount);
     }
 }

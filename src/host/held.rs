@@ -1,4 +1,4 @@
-//! The requests that wait for their bodies, and the clock that ends their wait.
+//! The requests that wait for their bodies or for the shared store, and the clock that ends their wait.
 //!
 //! The clock is the tick of the root context: counting ticks costs nothing for a request, reading the time would cost
 //! a call.
@@ -50,12 +50,13 @@ impl<T> Held<T> {
         self.bytes.get().saturating_add(weight).saturating_add(OVERHEAD) <= MOST_BYTES
     }
 
-    /// Starts the wait of a request. It ends not before `timeout` and at most two ticks later.
+    /// Starts the wait of a request, instead of any before. It ends not before `timeout` and at most two ticks later.
     pub(super) fn insert(&self, id: u32, timeout: Duration, weight: usize, stream: Rc<RefCell<T>>) {
         let ticks = timeout.as_nanos().div_ceil(self.period.get().as_nanos().max(1));
         let ticks = u64::try_from(ticks).unwrap_or(u64::MAX);
         let deadline = self.tick.get().saturating_add(ticks).saturating_add(1);
         let bytes = weight.saturating_add(OVERHEAD);
+        self.take(id);
         self.bytes.set(self.bytes.get().saturating_add(bytes));
         self.waiting.borrow_mut().insert(id, Waiting { deadline, bytes, stream });
     }

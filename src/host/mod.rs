@@ -5,12 +5,14 @@
 //! the worker's VM (envoy-facts 9).
 
 mod abi;
+mod calls;
 mod counters;
 mod ecdsa;
 mod header_map;
 mod held;
 mod root;
 mod shared;
+mod shared_store;
 mod shown;
 mod store;
 mod stream;

@@ -11,13 +11,20 @@ use super::abi::{self, Level};
 use super::ecdsa::HostVerifier;
 use super::held::Held;
 use super::shared::Shared;
+use super::shared_store::SharedAccess;
 use super::store::HostStore;
 use super::stream::{HttpStream, Stream};
-use crate::config::{Environment, KeyName, Plan, Secret};
+use crate::config::{Environment, KeyName, Plan, Secret, SharedStore};
 use crate::p256::Verifier;
 
 const SHORTEST_TICK: Duration = Duration::from_millis(50);
 const LONGEST_TICK: Duration = Duration::from_millis(500);
+
+/// How many ticks a plugin that was replaced still tries to tell a shared store what it knows: a minute. Then leases have ended.
+const MOST_TICKS_ENDING: u32 = 3000;
+
+/// How often what became of requests is told to a shared store; until then other replicas take them for under way.
+const SETTLING_TICK: Duration = Duration::from_millis(20);
 
 /// What the configuration may ask of the host.
 struct Host;
@@ -33,8 +40,10 @@ impl Environment for Host {
 }
 
 /// The root context.
-#[derive(Default)]
 pub(super) struct Root {
+    id: u32,
+    /// Ticks left to a plugin that was replaced.
+    ending: Option<u32>,
     plan: Option<Arc<Plan>>,
     shared: Rc<Shared>,
     held: Rc<Held<Stream>>,
@@ -42,23 +51,74 @@ pub(super) struct Root {
 }
 
 impl Root {
+    pub(super) fn new(id: u32) -> Self {
+        Self { id, ending: None, plan: None, shared: Rc::default(), held: Rc::default(), store: None }
+    }
+
     fn configure(&mut self) -> Result<(), String> {
         let text = abi::plugin_configuration().unwrap_or_default();
         let plan = Plan::parse(&text, &Host).map_err(|fault| fault.to_string())?;
-        let tick = (plan.shortest_body_timeout() / 10).clamp(SHORTEST_TICK, LONGEST_TICK);
+        let tick = match plan.replay_store().shared {
+            Some(_) => SETTLING_TICK,
+            None => (plan.shortest_body_timeout() / 10).clamp(SHORTEST_TICK, LONGEST_TICK),
+        };
         abi::set_tick_period(tick).map_err(|_| "the host has no clock".to_owned())?;
         self.held.set_period(tick);
         self.shared.counters.forget();
         abi::log(Level::Info, &format!("twilio-guard {}", summary(&plan)));
-        let store = HostStore::new(&plan);
+        let store = HostStore::new(&plan, self.id, tick);
         store.show_age();
         self.store = Some(Rc::new(store));
         self.plan = Some(Arc::new(plan));
         Ok(())
     }
+
+    /// The shared store, and how it is to be used.
+    fn shared_store(&self) -> Option<(&SharedAccess, &SharedStore)> {
+        let access = self.store.as_ref()?.shared.as_ref()?;
+        Some((access, self.plan.as_ref()?.replay_store().shared.as_ref()?))
+    }
+
+    /// Lets the host end this plugin once everything is settled, if it waits for that.
+    fn end_if_settled(&mut self) {
+        if self.ending.is_some() && self.shared_store().is_none_or(|(access, _)| access.is_settled()) {
+            self.ending = None;
+            // A host that does not wait has ended it already.
+            let _ = abi::done();
+        }
+    }
+
+    /// A store that is gone for good must not keep what was replaced.
+    fn end_in_time(&mut self) {
+        self.ending = self.ending.map(|left| left.saturating_sub(1));
+        if let (Some(0), Some((access, _))) = (self.ending, self.shared_store()) {
+            access.give_up();
+        }
+        self.end_if_settled();
+    }
 }
 
-impl Context for Root {}
+impl Context for Root {
+    fn on_grpc_stream_message(&mut self, token: u32, size: usize) {
+        if let Some((access, rule)) = self.shared_store() {
+            access.on_message(rule, token, size);
+        }
+        self.end_if_settled();
+    }
+
+    fn on_grpc_stream_close(&mut self, token: u32, status: u32) {
+        if let Some((access, _)) = self.shared_store() {
+            access.on_close(token, status);
+        }
+        self.end_if_settled();
+    }
+
+    fn on_done(&mut self) -> bool {
+        let is_settled = self.shared_store().is_none_or(|(access, rule)| access.finish(rule));
+        self.ending = (!is_settled).then_some(MOST_TICKS_ENDING);
+        is_settled
+    }
+}
 
 impl RootContext for Root {
     fn on_configure(&mut self, _size: usize) -> bool {
@@ -80,6 +140,11 @@ impl RootContext for Root {
                 stream.borrow_mut().time_out();
             }
         }
+        // The streams were in effect, and the calls belong to this context.
+        if let (Some((access, rule)), Ok(())) = (self.shared_store(), abi::set_effective_context(self.id)) {
+            access.tick(rule);
+        }
+        self.end_in_time();
     }
 
     fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {

@@ -1,17 +1,21 @@
-//! The local replay store, in the shared data of the proxy.
+//! The replay stores of one plugin on one worker: the one of this process, in the shared data of the proxy, and the way to the shared one.
 
 use std::cell::{Cell, OnceCell};
+use std::time::Duration;
 
 use super::abi::{self, HostError};
 use super::counters::{Counter, define, increment};
 use super::shared::random_u32;
+use super::shared_store::SharedAccess;
 use crate::config::{Plan, ReplayStore};
-use crate::guard::Store;
-use crate::replay::{Claim, Geometry, LocalStore, Outcome, Reserved, SharedData, Slot, StoreError, Ticket};
+use crate::guard::{Passes, Store};
+use crate::replay::{Claim, Geometry, LocalStore, Outcome, Reserved, SharedData, Slot, StoreError};
 
-/// The store of one plugin on one worker: what it remembers is in the proxy, for all workers.
+/// The stores of one plugin on one worker: what they remember is in the proxy, for all workers, and in Redis, for all replicas.
 pub(super) struct HostStore {
     store: LocalStore,
+    /// Where the configuration has a shared store.
+    pub(super) shared: Option<SharedAccess>,
     longest_window: u64,
     is_warm: Cell<bool>,
     /// Asked of the host once: it never changes.
@@ -45,26 +49,17 @@ impl SharedData for Host {
 }
 
 impl HostStore {
-    /// The store that a configuration asks for.
-    pub(super) fn new(plan: &Plan) -> Self {
-        let ReplayStore { capacity, namespace, .. } = plan.replay_store();
+    /// The stores that a configuration asks for. `root` is the plugin's root context, `tick` the period of its clock.
+    pub(super) fn new(plan: &Plan, root: u32, tick: Duration) -> Self {
+        let ReplayStore { capacity, namespace, shared, .. } = plan.replay_store();
         Self {
             store: LocalStore::new(namespace, Geometry::for_capacity(*capacity)),
+            shared: shared.as_ref().map(|shared| SharedAccess::new(root, shared, tick)),
             // A capture is remembered one second longer than its window says.
             longest_window: plan.longest_window().map_or(0, |window| window.as_secs().saturating_add(1)),
             is_warm: Cell::new(false),
             born: Cell::new(None),
             metrics: Metrics::default(),
-        }
-    }
-
-    /// Tells the store what became of a pass.
-    pub(super) fn settle(&self, (ticket, outcome): (Ticket, Outcome)) {
-        let now = now_seconds().unwrap_or_default();
-        if self.store.settle(&Host, &ticket, outcome, now).is_err() {
-            // The lease ends the pass, and it then counts as an attempt.
-            let failed = &self.metrics.failed_settlements;
-            increment(*failed.get_or_init(|| define("twilio_guard_replay_settlements_failed")));
         }
     }
 
@@ -111,6 +106,19 @@ impl Store for HostStore {
         let born = self.store.born(&Host, now)?;
         self.born.set(Some(born));
         Ok(born)
+    }
+
+    fn settle(&self, passes: Passes, outcome: Outcome) {
+        if let Some(ticket) = passes.local
+            && self.store.settle(&Host, &ticket, outcome, now_seconds().unwrap_or_default()).is_err()
+        {
+            // The lease ends the pass, and it then counts as an attempt.
+            let failed = &self.metrics.failed_settlements;
+            increment(*failed.get_or_init(|| define("twilio_guard_replay_settlements_failed")));
+        }
+        if let (Some(shared), Some(ticket)) = (&self.shared, passes.shared) {
+            shared.settle(ticket, outcome);
+        }
     }
 }
 

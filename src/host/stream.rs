@@ -3,22 +3,27 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 use uuid::Uuid;
 
 use super::abi::{self, HostError, Map};
+use super::calls::Token;
 use super::header_map::HeaderMap;
 use super::held::Held;
 use super::shared::{Shared, random_request_id};
+use super::shared_store::{Asked, SharedAccess};
 use super::shown::{show_report, show_unjudged, show_view};
 use super::store::HostStore;
-use crate::config::{Hold, Mode, Plan, Protection};
+use crate::config::{Hold, Mode, Plan, Protection, SharedStore};
 use crate::guard::{
-    Disposition, LogView, Refusal, Report, Step, Transaction, client_request_id, verified_header_value,
+    Disposition, LogView, NoAnswer, Refusal, Report, Step, Transaction, Wait, client_request_id,
+    verified_header_value,
 };
 use crate::headers::is_unwanted;
+use crate::replay::{Claim, Reservation, SharedError};
 use crate::request::RequestHead;
 use crate::route;
 use crate::signature::explain::Hint;
@@ -46,15 +51,46 @@ impl HttpStream {
     /// Carries a later callback to the request, if its head was seen; without a head nothing may pass.
     fn on_more(&self, callback: impl FnOnce(&mut Stream) -> Action) -> Action {
         let Some(stream) = &self.stream else { return Action::Pause };
+        let before = stream.borrow().transaction.waits_for();
         let action = callback(&mut stream.borrow_mut());
-        if !stream.borrow().transaction.is_waiting() {
-            self.held.remove(self.id);
+        if stream.borrow().transaction.waits_for() != before {
+            self.wait(stream);
         }
         action
     }
+
+    /// Lets the clock end what the request waits for now.
+    fn wait(&self, stream: &Rc<RefCell<Stream>>) {
+        let wait = stream.borrow().wait();
+        match wait {
+            Some((timeout, weight)) => self.held.insert(self.id, timeout, weight, Rc::clone(stream)),
+            None => self.held.remove(self.id),
+        }
+    }
+
+    /// Carries a callback about a call to the request that made it, and lets the request go on if it may.
+    fn on_call(&self, token: Token, callback: impl FnOnce(&mut Stream) -> Action) {
+        if self.stream.as_ref().is_some_and(|stream| stream.borrow().has_asked(token))
+            && self.on_more(callback) == Action::Continue
+            && abi::continue_request().is_err()
+        {
+            self.on_more(|stream| {
+                let step = stream.transaction.host_failed();
+                stream.apply(step)
+            });
+        }
+    }
 }
 
-impl Context for HttpStream {}
+impl Context for HttpStream {
+    fn on_grpc_stream_message(&mut self, token: u32, size: usize) {
+        self.on_call(token, |stream| stream.on_answer(size));
+    }
+
+    fn on_grpc_stream_close(&mut self, token: u32, status: u32) {
+        self.on_call(token, |stream| stream.on_no_answer(status));
+    }
+}
 
 impl HttpContext for HttpStream {
     fn on_http_request_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
@@ -64,17 +100,14 @@ impl HttpContext for HttpStream {
             let _ = abi::send_local_response(503, "twilio_guard_host_error", &[], "");
             return Action::Pause;
         };
-        let (mut stream, mut step) = Stream::begin(plan, store, Rc::clone(&self.shared), end_of_stream);
-        let weight = stream.transaction.weight();
-        if stream.transaction.is_waiting() && !self.held.has_room(weight) {
+        let (mut stream, mut step) =
+            Stream::begin(self.id, plan, store, Rc::clone(&self.shared), end_of_stream);
+        if stream.transaction.waits_for().is_some() && !self.held.has_room(stream.transaction.weight()) {
             step = stream.transaction.overloaded();
         }
         let action = stream.apply(step);
-        let waits = stream.transaction.is_waiting().then(|| stream.transaction.rule().limits.body_timeout);
         let stream = Rc::new(RefCell::new(stream));
-        if let Some(timeout) = waits {
-            self.held.insert(self.id, timeout, weight, Rc::clone(&stream));
-        }
+        self.wait(&stream);
         self.stream = Some(stream);
         action
     }
@@ -109,7 +142,7 @@ impl HttpContext for HttpStream {
     fn on_log(&mut self) {
         match (&self.stream, &self.configured) {
             // Whoever was not answered left.
-            (Some(stream), _) => stream.borrow_mut().settle(|| None),
+            (Some(stream), _) => stream.borrow_mut().leave(),
             (None, Some((plan, _))) => show_unjudged(plan),
             (None, None) => {}
         }
@@ -124,6 +157,9 @@ impl Drop for HttpStream {
 
 /// What is known of a request, reachable from its callbacks and from the clock.
 pub(super) struct Stream {
+    id: u32,
+    /// The shared store was asked and did not answer yet.
+    asked: Option<Asked>,
     transaction: Transaction,
     plan: Arc<Plan>,
     store: Rc<HostStore>,
@@ -133,7 +169,13 @@ pub(super) struct Stream {
 
 impl Stream {
     /// Reads the head, shows what may be seen of it, removes what must not go upstream, and judges.
-    fn begin(plan: Arc<Plan>, store: Rc<HostStore>, shared: Rc<Shared>, end_of_stream: bool) -> (Self, Step) {
+    fn begin(
+        id: u32,
+        plan: Arc<Plan>,
+        store: Rc<HostStore>,
+        shared: Rc<Shared>,
+        end_of_stream: bool,
+    ) -> (Self, Step) {
         let peer = if plan.needs_peer() { abi::direct_peer().ok() } else { None };
         let headers = Map::Headers.fields();
         let pairs = headers.as_ref().ok().and_then(HeaderMap::pairs);
@@ -141,7 +183,7 @@ impl Stream {
             // The request is refused whether or not this can be shown.
             let _ = show_view(&LogView::unreadable());
             let (transaction, step) = Transaction::unreadable(&plan);
-            return (Self { transaction, plan, store, shared, request_id: None }, step);
+            return (Self { id, asked: None, transaction, plan, store, shared, request_id: None }, step);
         };
         let unwanted = |name: &[u8]| is_unwanted(name, plan.verified_header());
         let time_headers = pairs.iter().filter(|(name, _)| plan.is_time_header(name)).copied().collect();
@@ -162,7 +204,7 @@ impl Stream {
             step = transaction.host_failed();
         }
         let request_id = view.request_id.or_else(|| client_request_id(&head));
-        (Self { transaction, plan, store, shared, request_id }, step)
+        (Self { id, asked: None, transaction, plan, store, shared, request_id }, step)
     }
 
     fn clean_trailers(&self) -> Result<(), HostError> {
@@ -177,14 +219,17 @@ impl Stream {
 
     /// Notes that this host delivers bodies while a head is held.
     fn note_delivery(&self) {
-        if self.transaction.is_waiting() && self.transaction.rule().hold == Hold::Headers {
+        if self.transaction.waits_for() == Some(Wait::Body) && self.transaction.rule().hold == Hold::Headers {
             self.shared.bodies_follow_held_heads.set(true);
         }
     }
 
-    /// The body took too long. Called from the clock, with this stream as the effective context.
+    /// What the request waited for took too long. Called from the clock, with this stream as the effective context.
     pub(super) fn time_out(&mut self) {
-        let step = self.transaction.timeout(self.shared.bodies_follow_held_heads.get());
+        let step = match self.asked.take() {
+            Some(asked) => self.answer(|access, rule| Err(access.timed_out(rule, &asked))),
+            None => self.transaction.timeout(self.shared.bodies_follow_held_heads.get()),
+        };
         if self.apply(step) == Action::Continue && abi::continue_request().is_err() {
             let step = self.transaction.host_failed();
             self.apply(step);
@@ -199,6 +244,16 @@ impl Stream {
                 let step = self.admit(verified);
                 self.apply(step)
             }
+            Step::Ask(claim) => match self.ask(claim) {
+                Ok(asked) => {
+                    self.asked = Some(asked);
+                    Action::Pause
+                }
+                Err(no_answer) => {
+                    let step = self.transaction.answer(Err(no_answer), &*self.store);
+                    self.apply(step)
+                }
+            },
             Step::Refuse(refused) => self.refuse(&refused),
             Step::Forward(disposition) => match self.forward(&disposition) {
                 Ok(()) => Action::Continue,
@@ -216,13 +271,71 @@ impl Stream {
         self.transaction.admit(verified, rule, now.as_secs(), &*self.store)
     }
 
-    /// Tells the store what became of the request, if it waits for that.
+    fn shared_store(&self) -> Option<(&SharedAccess, &SharedStore)> {
+        Some((self.store.shared.as_ref()?, self.plan.replay_store().shared.as_ref()?))
+    }
+
+    fn ask(&self, claim: Claim) -> Result<Asked, NoAnswer> {
+        let (access, rule) =
+            self.shared_store().ok_or(NoAnswer { error: SharedError::NoCluster, in_doubt: None })?;
+        access.ask(self.id, rule, claim)
+    }
+
+    fn has_asked(&self, token: Token) -> bool {
+        self.asked.is_some_and(|asked| asked.is(token))
+    }
+
+    /// The shared store answered, or did not.
+    fn answer(
+        &mut self,
+        read: impl FnOnce(&SharedAccess, &SharedStore) -> Result<Reservation, NoAnswer>,
+    ) -> Step {
+        let nobody = NoAnswer { error: SharedError::NoCluster, in_doubt: None };
+        let answer = self.shared_store().map_or(Err(nobody), |(access, rule)| read(access, rule));
+        self.transaction.answer(answer, &*self.store)
+    }
+
+    /// The shared store answered.
+    fn on_answer(&mut self, size: usize) -> Action {
+        let Some(asked) = self.asked.take() else { return Action::Pause };
+        let step = self.answer(|access, rule| access.answer(rule, &asked, size));
+        self.apply(step)
+    }
+
+    /// The call to the shared store ended without an answer.
+    fn on_no_answer(&mut self, status: u32) -> Action {
+        let Some(asked) = self.asked.take() else { return Action::Pause };
+        let step = self.answer(|access, rule| Err(access.closed(rule, &asked, status)));
+        self.apply(step)
+    }
+
+    /// How long the request may wait for what it waits for now, and about how much it keeps meanwhile.
+    fn wait(&self) -> Option<(Duration, usize)> {
+        let timeout = match self.transaction.waits_for()? {
+            Wait::Body => self.transaction.rule().limits.body_timeout,
+            Wait::Store => self.plan.replay_store().shared.as_ref()?.timeout,
+        };
+        Some((timeout, self.transaction.weight()))
+    }
+
+    /// Tells the stores what became of the request, if they wait for that. While the shared one is asked, they do not yet: where only the
+    /// body is held, an upstream may answer before it got one.
     fn settle(&mut self, status: impl FnOnce() -> Option<u16>) {
-        if !self.transaction.is_reserved() {
-            return;
+        if self.asked.is_none() && self.transaction.is_reserved() {
+            self.transaction.settle(status(), abi::reached_upstream(), &*self.store);
         }
-        if let Some(settlement) = self.transaction.settle(status(), abi::reached_upstream()) {
-            self.store.settle(settlement);
+    }
+
+    /// The request is over.
+    fn leave(&mut self) {
+        match self.asked.take() {
+            Some(asked) => {
+                if let Some((access, _)) = self.shared_store() {
+                    access.abandon(&asked);
+                }
+                self.transaction.leave(asked.pass(), &*self.store);
+            }
+            None => self.settle(|| None),
         }
     }
 

@@ -29,6 +29,8 @@ pub struct Claim {
     pub max_attempts: u8,
     /// What to do where there is no room: forget the entry that was begun first, or refuse.
     pub evicts: bool,
+    /// The second from which the store must remember, in seconds since 1970; `None` where its age does not matter.
+    pub since: Option<u32>,
 }
 
 /// Which pass of its capture a request is.
@@ -45,7 +47,15 @@ pub enum Repetition {
 pub struct Ticket {
     /// The capture.
     pub fingerprint: Fingerprint,
-    epoch: u32,
+    pub(super) epoch: u32,
+}
+
+impl Ticket {
+    /// The ticket of a pass that was asked for under this epoch and may have been granted.
+    #[must_use]
+    pub const fn asked(fingerprint: Fingerprint, epoch: u32) -> Self {
+        Self { fingerprint, epoch }
+    }
 }
 
 /// The store's answer to a claim.
@@ -61,6 +71,8 @@ pub enum Reservation {
     Delivered,
     /// As many copies as may fail have failed.
     Exhausted,
+    /// The store is younger than what it would have to know.
+    TooYoung,
 }
 
 /// What became of a pass.

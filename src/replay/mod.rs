@@ -11,9 +11,11 @@ mod fingerprint;
 mod freshness;
 mod local;
 mod mint;
+mod redis;
 
 pub use entry::{Claim, Entry, Outcome, Repetition, Reservation, Ticket};
 pub use fingerprint::Fingerprint;
 pub use freshness::{check_freshness, event_times};
 pub use local::{Geometry, LocalStore, Reserved, SharedData, Slot, StoreError};
 pub use mint::{check_minted, mint, strip_minted};
+pub use redis::{Batch, Login, RedisStore, Settlements, SharedError, Told};

@@ -73,8 +73,12 @@ fn good_examples_have_no_findings() {
 
 #[test]
 fn the_examples_that_are_shipped_have_no_findings() {
-    let ran = run(&["check", "--deny-warnings", "envoy/quickstart.yaml"]);
-    assert!(ran.ok().ends_with("1 configuration, 0 errors, 0 warnings"), "{ran:?}");
+    for file in ["envoy/quickstart.yaml", "envoy/replay-redis.yaml"] {
+        let ran = run(&["check", "--deny-warnings", file]);
+        assert!(ran.ok().ends_with("1 configuration, 0 errors, 0 warnings"), "{ran:?}");
+    }
+    let ran = run(&["check", "--leaks", "--deny-warnings", "envoy/replay-redis.yaml"]);
+    assert!(ran.ok().ends_with("1 sink, 0 errors, 0 warnings"), "{ran:?}");
 }
 
 #[test]
@@ -109,6 +113,27 @@ fn several_files_and_standard_input_are_checked() {
     assert!(text.contains("-: 1 configuration, 0 errors"), "{text}");
     assert!(text.contains("envoy/quickstart.yaml: 1 configuration, 0 errors"), "{text}");
     assert!(text.contains("fail-open-flag.yaml: error[fail_open]: "), "{text}");
+}
+
+/// The flag and the buffer come from policies that stand in other files than the filter.
+#[test]
+fn policies_of_envoy_gateway_are_judged_together_with_the_filter() {
+    let folder = tempfile::tempdir().unwrap();
+    let examples = std::fs::read_to_string(root().join("tests/cli/good/gateway.yaml")).unwrap();
+    let (filter, buffer) = examples.split_once("\n---\n").unwrap();
+    let filter = file(&folder, "filter.yaml", filter.replace("hold: body", "hold: headers"));
+    let patch = |value: &str| {
+        let operation = format!("{{op: add, path: a/allow_on_headers_stop_iteration, value: {value}}}");
+        format!("kind: EnvoyPatchPolicy\nspec: {{jsonPatches: [{{operation: {operation}}}]}}\n")
+    };
+    let sets = file(&folder, "sets.yaml", patch("true"));
+    let unsets = file(&folder, "unsets.yaml", patch("false"));
+    let buffer = file(&folder, "buffer.yaml", buffer);
+    run(&["check", "--deny-warnings", &filter, &sets, &buffer]).ok();
+    assert!(run(&["check", &filter, &sets]).ok().contains("warning[buffer_limit]"));
+    assert!(run(&["check", &filter, &buffer]).bad().contains("error[hold_unavailable]"));
+    assert!(run(&["check", &filter, &unsets]).bad().contains("error[hold_unavailable]"));
+    assert!(run(&["check", &sets, &buffer]).bad().contains("error[filter_not_found]"));
 }
 
 #[test]

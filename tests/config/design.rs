@@ -1,10 +1,11 @@
-//! The two configuration blocks of the design, and the keys in them that this version does not have yet.
+//! The two configuration blocks of the design, its shared store, and the key that this version does not have yet.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use twilio_guard::config::{
-    Hold, HostPolicy, Limits, Mode, Plan, Protection, RewriteHeaders, SidAction, Statuses, TwilioRule,
+    Hold, HostPolicy, Limits, Mode, OnError, Plan, Protection, RewriteHeaders, SidAction, Statuses,
+    TwilioRule,
 };
 
 use super::core_support::{PUBLIC_KEY, parse_text};
@@ -111,14 +112,27 @@ fn inline_secrets_are_refused_by_default() {
 }
 
 #[test]
-fn each_key_of_a_later_version_is_refused_whatever_its_value() {
-    let stored = edit(base(), &json!({"/replay": {"store": {"local": {}}}}));
-    for (config, path, pointer) in
-        [(base(), "egress", "/egress"), (stored, "replay.store.redis", "/replay/store/redis")]
-    {
-        for value in [json!(null), json!(false), json!({}), json!([]), json!(1), json!("x")] {
-            let error = super::assert_refused(&edit(config.clone(), &json!({pointer: value})), path);
-            assert!(error.to_string().contains("not available in this version"), "{error}");
-        }
+fn the_shared_store_of_the_design_means_what_it_says() {
+    let (first, _) = blocks();
+    let redis = json!({
+        "cluster": "redis", "timeout": "100ms", "key_prefix": "twilio-guard", "username": {"env": "REDIS_USERNAME"},
+        "password": {"env": "REDIS_PASSWORD"}, "database": 0, "on_error": "deny",
+    });
+    let config = edit(first, &json!({"/replay": {"store": {"redis": redis}}}));
+    let variables = [VARIABLES, &[("REDIS_USERNAME", "guard"), ("REDIS_PASSWORD", "sesame")]].concat();
+    let plan =
+        parse_text(config.to_string().as_bytes(), &variables).unwrap_or_else(|error| panic!("{error}"));
+    let shared = plan.replay_store().shared.as_ref().expect("a shared store");
+    assert_eq!(
+        (shared.cluster.as_str(), shared.timeout, shared.on_error),
+        ("redis", Duration::from_millis(100), OnError::Deny)
+    );
+}
+
+#[test]
+fn a_key_of_a_later_version_is_refused_whatever_its_value() {
+    for value in [json!(null), json!(false), json!({}), json!([]), json!(1), json!("x")] {
+        let error = super::assert_refused(&edit(base(), &json!({"/egress": value})), "egress");
+        assert!(error.to_string().contains("not available in this version"), "{error}");
     }
 }

@@ -15,6 +15,7 @@ mod design;
 mod hidden;
 mod leaks;
 mod overrides;
+mod redis;
 mod refusals;
 mod replay;
 mod routes;
@@ -98,7 +99,14 @@ fn full() -> Value {
                 "on_replay": "flag", "on_full": "deny",
             },
             "minted": {"require": false, "strip": false},
-            "store": {"local": {"capacity": 4096}},
+            "store": {
+                "local": {"capacity": 4096},
+                "redis": {
+                    "cluster": "outbound|6379||redis.db.svc.cluster.local", "timeout": "100ms",
+                    "key_prefix": "clinic:twilio-guard", "username": {"value": "guard"},
+                    "password": {"value": "sesame"}, "database": 3, "on_error": "local",
+                },
+            },
             "namespace": "other",
             "cold_start": "strict",
         },

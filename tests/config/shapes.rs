@@ -106,7 +106,15 @@ fn a_list_is_no_object() {
 fn an_object_is_no_word() {
     // serde takes {"enforce": null} for the enum value "enforce"; a configuration must not.
     let mut accepted = Vec::new();
-    let words = ["/default", "/mode", "/hold", "/routes/0/verify", "/routes/0/mode", "/routes/0/hold"];
+    let words = [
+        "/default",
+        "/mode",
+        "/hold",
+        "/routes/0/verify",
+        "/routes/0/mode",
+        "/routes/0/hold",
+        "/replay/store/redis/on_error",
+    ];
     for pointer in words {
         let word = full().pointer(pointer).and_then(Value::as_str).expect("a word").to_owned();
         let config = edit(full(), &json!({pointer: {word: null}}));
@@ -145,6 +153,7 @@ fn a_required_key_that_is_missing_is_named() {
         "/routes/0/name",
         "/routes/0/match",
         "/routes/0/verify",
+        "/replay/store/redis/cluster",
     ] {
         assert_refused(&without(full(), pointer), &dotted(pointer));
     }
@@ -174,6 +183,7 @@ fn words_are_case_sensitive_and_closed() {
         ("/hold", ["Headers", "header", "none", ""]),
         ("/accept_hosts", ["Any", "all", "*", ""]),
         ("/routes/0/verify", ["Twilio", "yes", "off", ""]),
+        ("/replay/store/redis/on_error", ["Deny", "ignore", "open", ""]),
         ("/routes/0/profile", ["Messaging", "sms", "none", ""]),
     ] {
         for word in words {

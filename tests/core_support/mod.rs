@@ -208,15 +208,15 @@ impl Request {
         let is_whole = self.body.is_empty() && !with_trailers;
         let (mut transaction, mut step) = Transaction::begin(plan, &self.head(plan, is_whole));
         let mut arrived = 0;
-        while transaction.is_waiting() {
+        while transaction.waits_for().is_some() {
             arrived = self.body.len().min(arrived + size);
             let is_last = arrived == self.body.len();
             let read = |length: usize| self.body.get(..length).map(<[u8]>::to_vec);
             step = transaction.body(arrived, is_last && !with_trailers, read);
-            if is_last && with_trailers && transaction.is_waiting() {
+            if is_last && with_trailers && transaction.waits_for().is_some() {
                 step = transaction.trailers(read);
             }
-            assert!(!is_last || !transaction.is_waiting(), "no verdict at the end: {step:?}");
+            assert!(!is_last || transaction.waits_for().is_none(), "no verdict at the end: {step:?}");
         }
         match step {
             Step::Admit(verified) => Outcome::Verified {

@@ -3,13 +3,14 @@
 //! Sends every row of `scenarios`, prints what became of it as seen from outside (the client's status, Envoy's
 //! access log, the application's own count), and fails if any row differs from what it promises. With `--serve` it
 //! then prints a `curl` line to play with and keeps serving until Ctrl-C or SIGTERM. `PORT` and `ADMIN_PORT` replace
-//! 10000 and 9901; 0 takes a free port.
+//! 10000 and 9901; 0 takes a free port. With `RUNNER=func-e` it is func-e that starts Envoy.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
     reason = "a program for the terminal, whose output is what it is for"
 )]
 
+mod print;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -18,8 +19,8 @@ use std::process::ExitCode;
 use support::client::{self, Protocol};
 use support::config::EnvoyConfig;
 use support::envoy::Envoy;
-use support::http::Request;
 use support::quickstart::{self, Addresses};
+use support::runner::Runner;
 use support::scenarios::{self, Expected, Scenario};
 use support::upstream::Upstream;
 use support::{Result, access_log, binary, eventually, module};
@@ -53,6 +54,9 @@ fn run(serve: bool) -> Result<bool> {
     let envoy = binary::find()?;
     let module = module::path()?;
     println!("Envoy   {} {}", binary::version(envoy)?, envoy.display());
+    if let Runner::FuncE(func_e) = Runner::chosen()? {
+        println!("func-e  {}", func_e.display());
+    }
     println!("module  {} ({} KB)", module.display(), std::fs::metadata(module)?.len() / 1000);
 
     tokio::runtime::Runtime::new()?.block_on(async {
@@ -106,7 +110,8 @@ async fn demonstrate(listener: SocketAddr, admin: SocketAddr, serve: bool) -> Re
     for scenario in scenarios::all() {
         rows.push(Row::observe(&envoy, &upstream, scenario).await?);
     }
-    print_table(&rows);
+    let heading = ["request", "expected", "status", "reason (Envoy's access log)", "reached app", ""];
+    print::table(heading, rows.iter().map(Row::cells));
     let failed = rows.iter().filter(|row| !row.as_promised).count();
     if failed > 0 {
         eprintln!(
@@ -169,47 +174,15 @@ impl Row {
     }
 }
 
-fn print_table(rows: &[Row]) {
-    let heading = ["request", "expected", "status", "reason (Envoy's access log)", "reached app", ""]
-        .map(str::to_owned);
-    let rule = || std::array::from_fn(|_| String::new());
-    let table: Vec<[String; 6]> = [heading, rule()].into_iter().chain(rows.iter().map(Row::cells)).collect();
-    let widths: [usize; 6] = std::array::from_fn(|column| {
-        table.iter().filter_map(|cells| cells.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
-    });
-    for (index, cells) in table.iter().enumerate() {
-        let line: Vec<_> = cells
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| if index == 1 { "-".repeat(width) } else { format!("{cell:width$}") })
-            .collect();
-        println!("{}", line.join("  ").trim_end());
-    }
-}
-
 /// A genuine message, to be pasted; any change to it is refused.
 fn print_curl(envoy: &Envoy) {
     let request = scenarios::another_message();
     println!(
         "\nA genuine webhook, ready to paste. Change a letter of it, or send it twice, and it is refused:\n"
     );
-    println!("{}\n", curl(envoy.address(), &request));
+    println!("{}\n", print::curl(envoy.address(), &request));
     println!("Counters: curl -s http://{}/stats?filter=twilio_guard", envoy.admin());
     println!("Ctrl-C stops everything. Envoy's access log follows.\n");
-}
-
-fn curl(address: SocketAddr, request: &Request) -> String {
-    let headers: String = request
-        .headers
-        .iter()
-        .map(|(name, value)| format!(" -H '{name}: {}'", String::from_utf8_lossy(value.as_bytes())))
-        .collect();
-    format!(
-        "curl -i http://{address}{} -H 'host: {}'{headers} --data-raw '{}'",
-        request.target,
-        request.authority,
-        String::from_utf8_lossy(&request.body)
-    )
 }
 
 /// Prints the access log as it grows, for as long as Envoy runs.

@@ -11,9 +11,12 @@
 
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../windows/mod.rs"]
+mod windows;
 
-mod guarded;
 mod operations;
 mod replay;
 mod schemes;
 mod wire;
+
+use support::guarded;

@@ -22,23 +22,10 @@ mod verified_header;
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
 use crate::support::Result;
 use crate::support::envoy::Envoy;
 use crate::support::scenarios::MESSAGE;
 use crate::support::sign::body_sha256;
-
-/// The filter's lines about requests in Envoy's log so far, parsed; each must be one line at level warning.
-pub(crate) fn log_lines(envoy: &Envoy) -> Vec<Value> {
-    let log = envoy.log();
-    let lines = log.lines().filter_map(|line| {
-        let (head, json) = line.split_once("twilio-guard {")?;
-        assert!(head.contains("[warning][wasm]"), "another level: {line}");
-        Some(serde_json::from_str(&format!("{{{json}")).unwrap_or_else(|_| panic!("not JSON: {line}")))
-    });
-    lines.collect()
-}
 
 /// The filter's counters, by their names without the prefix.
 pub(crate) async fn counters(envoy: &Envoy) -> Result<BTreeMap<String, u64>> {

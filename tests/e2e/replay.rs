@@ -3,7 +3,6 @@
 mod attacker;
 mod attacker_races;
 mod attacker_survival;
-mod captures;
 mod cost;
 mod legal;
 mod lifecycle;
@@ -12,13 +11,4 @@ mod operations;
 mod scene;
 mod soak;
 
-use serde_json::{Value, json};
-
-use crate::guarded::plugin;
-
-/// A plugin configuration with these routes and the default replay windows.
-fn replaying(routes: Value) -> Value {
-    let mut settings = plugin("none", routes);
-    settings["replay"] = json!({});
-    settings
-}
+use crate::windows::replaying;

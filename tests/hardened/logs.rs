@@ -8,7 +8,7 @@ use crate::support::access_log;
 use crate::support::client::Protocol;
 use crate::support::http::Request;
 use crate::support::sign::{SIGNATURE, Twilio};
-use crate::support::{Result, eventually, scenarios};
+use crate::support::{Result, binary, eventually, scenarios, since};
 
 /// Of the request below: the caller's number and city, and what a client may say of a patient in its headers.
 const PHI: [&str; 3] = ["5005550006", "Springfield", "patient-7731"];
@@ -145,7 +145,9 @@ async fn spans_carry_nothing_but_the_redacted_url() -> Result<()> {
         Setup::blocks(&["tracing"]).change(every, json!(100))
     };
     let handled = spans(traced()).await?;
-    assert!(handled.contains(&format!("https://hooks.example.org{REDACTED}")), "{handled}");
+    let url = format!("https://hooks.example.org{REDACTED}");
+    // Envoy 1.36 has no tag that could tell it, and tells the host alone.
+    assert_eq!(handled.contains(&url), binary::minor()? >= since::HARDENED_FILE, "{handled}");
     assert_no_phi("the spans", &handled);
     assert_no_phi("the spans without the filter", &spans(without_filter(traced())).await?);
 

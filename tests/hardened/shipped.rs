@@ -1,7 +1,6 @@
 //! The file, the certificates it names, and what stands before and behind it.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -9,10 +8,11 @@ use tempfile::TempDir;
 use crate::support::client::Protocol;
 use crate::support::config::{EnvoyConfig, address, own_port, replace};
 use crate::support::envoy::Envoy;
+pub use crate::support::hardened::{APPLICATION, Authorities, HOST};
 use crate::support::http::{Request, Response};
-use crate::support::tls::{Authority, TlsClient};
+use crate::support::tls::TlsClient;
 use crate::support::upstream::Upstream;
-use crate::support::{Result, eventually, module, project_root, scenarios};
+use crate::support::{Result, binary, eventually, module, project_root, scenarios, since};
 
 /// The optional blocks.
 pub const BLOCKS: [&str; 4] = ["mtls", "text", "default", "tracing"];
@@ -20,41 +20,14 @@ pub const BLOCKS: [&str; 4] = ["mtls", "text", "default", "tracing"];
 /// The HTTP connection manager.
 pub const MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/1/typed_config";
 
-/// The name of the listener's certificate: the host of `public_url`.
-pub const HOST: &str = "hooks.example.org";
-
-/// The name that the application's certificate has to have.
-pub const APPLICATION: &str = "app.internal.example.org";
-
 /// The name that a client's certificate has to have with the block `mtls`.
 pub const GATEWAY: &str = "gateway.internal.example.org";
 
 /// The name that the collector's certificate has to have with the block `tracing`.
 pub const COLLECTOR: &str = "otel.internal.example.org";
 
-/// Who issued what. Two authorities of one name, so that only the key tells them apart.
-pub struct Authorities {
-    /// Of the listener's certificate; the client trusts it.
-    pub public: Authority,
-    /// Of the application's and the collector's: `app-ca.crt`.
-    pub internal: Authority,
-    /// Of the clients' certificates: `client-ca.crt`.
-    pub clients: Authority,
-    /// That the file does not trust.
-    pub foreign: Authority,
-}
-
-impl Authorities {
-    /// New ones.
-    pub fn new() -> Result<Self> {
-        Ok(Self {
-            public: Authority::new("public")?,
-            internal: Authority::new("internal")?,
-            clients: Authority::new("clients")?,
-            foreign: Authority::new("internal")?,
-        })
-    }
-}
+/// How the lines begin that are to be removed for Envoy 1.36, as the file says. The second is of the block `tracing`.
+const SINCE_1_37: [&str; 2] = ["allow_paths: ", "- {tag: http.url, value: "];
 
 /// What a test asks of the file.
 #[derive(Default)]
@@ -63,12 +36,10 @@ pub struct Setup {
     pub blocks: &'static [&'static str],
     /// Values that are replaced, by JSON pointer.
     pub changes: Vec<(String, Value)>,
-    /// Keys that are removed, by the JSON pointer of their parent.
-    pub removals: Vec<(String, &'static str)>,
+    /// Whether Envoy 1.36 is given what it does not know, too.
+    pub as_it_stands: bool,
     /// The key of pseudonyms.
     pub hash_key: Option<&'static str>,
-    /// Another Envoy than the one found.
-    pub binary: Option<PathBuf>,
 }
 
 impl Setup {
@@ -110,7 +81,7 @@ impl Hardened {
     /// The same before a given application.
     pub async fn before(upstream: Upstream, authorities: Authorities, setup: Setup) -> Result<Self> {
         let files = tempfile::tempdir()?;
-        write_certificates(&files, &authorities)?;
+        authorities.write(files.path())?;
         let collector = match setup.blocks.contains(&"tracing") {
             true => Some(Upstream::start_tls(&authorities.internal.issue(COLLECTOR)?).await?),
             false => None,
@@ -119,7 +90,6 @@ impl Hardened {
         let bootstrap = bootstrap(&setup, &files, clusters)?;
         let mut config = EnvoyConfig::new(upstream.address()).envs(scenarios::environment()).concurrency(2);
         config.environment.extend(setup.hash_key.map(|key| ("PHI_HASH_KEY".to_owned(), key.to_owned())));
-        config.binary = setup.binary;
         let envoy = Envoy::launch(tempfile::tempdir()?, &bootstrap, &config).await?;
         Ok(Self { authorities, upstream, collector, envoy, _files: files })
     }
@@ -146,19 +116,6 @@ impl Hardened {
     }
 }
 
-fn write_certificates(files: &TempDir, authorities: &Authorities) -> Result<()> {
-    let listener = authorities.public.issue(HOST)?;
-    for (name, content) in [
-        ("webhooks.crt", listener.certificate_pem.clone()),
-        ("webhooks.key", listener.key_pem()),
-        ("app-ca.crt", authorities.internal.pem()),
-        ("client-ca.crt", authorities.clients.pem()),
-    ] {
-        std::fs::write(files.path().join(name), content)?;
-    }
-    Ok(())
-}
-
 /// The file's text with these optional blocks turned on.
 pub fn text(blocks: &[&str]) -> Result<String> {
     let mut text = std::fs::read_to_string(project_root().join("envoy/hardened.yaml"))?;
@@ -174,7 +131,15 @@ pub fn text(blocks: &[&str]) -> Result<String> {
 fn bootstrap(setup: &Setup, files: &TempDir, clusters: [Option<SocketAddr>; 2]) -> Result<Value> {
     let folder = files.path().to_str().ok_or("the folder's path is not UTF-8")?;
     let module = module::path()?.to_str().ok_or("the module's path is not UTF-8")?;
-    let text = text(setup.blocks)?;
+    let mut text = text(setup.blocks)?;
+    if binary::minor()? < since::HARDENED_FILE && !setup.as_it_stands {
+        let (kept, removed): (Vec<_>, Vec<_>) = text
+            .lines()
+            .partition(|line| !SINCE_1_37.iter().any(|start| line.trim_start().starts_with(start)));
+        let expected = if setup.blocks.contains(&"tracing") { 2 } else { 1 };
+        assert_eq!(removed.len(), expected, "{removed:?}");
+        text = kept.join("\n");
+    }
     let text = text.replace("/etc/envoy/tls", folder).replace("/etc/envoy/twilio_guard.wasm", module);
     let mut bootstrap: Value = serde_saphyr::from_str(&text)?;
     let free = address(([127, 0, 0, 1], 0).into());
@@ -190,10 +155,6 @@ fn bootstrap(setup: &Setup, files: &TempDir, clusters: [Option<SocketAddr>; 2]) 
     }
     for (pointer, value) in &setup.changes {
         replace(&mut bootstrap, pointer, value.clone())?;
-    }
-    for (pointer, key) in &setup.removals {
-        let parent = bootstrap.pointer_mut(pointer).and_then(Value::as_object_mut);
-        parent.and_then(|parent| parent.remove(*key)).ok_or_else(|| format!("no {key} at {pointer}"))?;
     }
     Ok(bootstrap)
 }

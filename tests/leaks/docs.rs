@@ -8,20 +8,18 @@ use serde_json::{Value, json};
 use crate::exceptions::EXCEPTIONS;
 use crate::proxy::parts;
 use crate::support::config::{Listener, WasmFilter};
-use crate::support::{Result, project_root};
+use crate::support::{Result, pages, project_root};
+
+const PAGE: &str = "docs/redaction.md";
 
 /// The documentation.
 pub fn text() -> Result<String> {
-    Ok(std::fs::read_to_string(project_root().join("docs/redaction.md"))?)
+    Ok(std::fs::read_to_string(project_root().join(PAGE))?)
 }
 
 /// The YAML block that begins with this comment.
 pub fn block(title: &str) -> Result<Value> {
-    let text = text()?;
-    let start = format!("```yaml\n# {title}\n");
-    let (_, block) = text.split_once(&start).ok_or_else(|| format!("no YAML block {title:?}"))?;
-    let (block, _) = block.split_once("```").ok_or("a block without an end")?;
-    Ok(serde_saphyr::from_str(block)?)
+    pages::block(PAGE, title)
 }
 
 /// The rows of the table that follows this heading, each as its cells.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::support::config::{EnvoyConfig, Listener, WasmFilter};
-use crate::support::{Result, binary, module};
+use crate::support::{Result, binary, module, since};
 use crate::{docs, sinks, traps};
 
 /// The token that signs; its text is searched for in every output.
@@ -47,8 +47,6 @@ pub enum Change {
 
 /// One proxy.
 pub struct Proxy {
-    /// Envoy's version.
-    pub version: &'static str,
     /// Whether the filter is there.
     pub filter: Filter,
     /// What is other than advised.
@@ -77,7 +75,6 @@ impl Proxy {
             .cluster("full", self.closed)
             .env("TWILIO_AUTH_TOKEN", TOKEN)
             .env("PHI_HASH_KEY", HASH_KEY)
-            .binary(binary::pinned(self.version)?)
             .dynamic_listeners()
             .edit(|bootstrap| {
                 bootstrap["layered_runtime"] = json!({"layers": [
@@ -195,8 +192,8 @@ impl Proxy {
     }
 
     fn tracing(&self) -> Result<Value> {
-        let title = match self.version {
-            "1.36.4" => "tracing: Envoy 1.36",
+        let title = match binary::minor()? {
+            ..since::HARDENED_FILE => "tracing: Envoy 1.36",
             _ => "tracing: Envoy 1.37 and later",
         };
         let mut tracing = match docs::block(title)? {

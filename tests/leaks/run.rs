@@ -19,8 +19,6 @@ use crate::support::{Result, eventually};
 
 /// What a run is to be.
 pub struct Plan {
-    /// Envoy's version.
-    pub version: &'static str,
     /// Whether the filter is there.
     pub filter: Filter,
     /// What is other than advised.
@@ -49,8 +47,8 @@ pub const FORGED: &str = " (forged x-envoy-original-path)";
 
 impl Plan {
     /// Every case, and all as advised.
-    pub fn everything(version: &'static str, filter: Filter) -> Self {
-        Self { version, filter, change: Change::None, operators: Vec::new(), cases: cases::all() }
+    pub fn everything(filter: Filter) -> Self {
+        Self { filter, change: Change::None, operators: Vec::new(), cases: cases::all() }
     }
 
     /// Sends everything.
@@ -64,7 +62,6 @@ impl Plan {
         let directory = tempfile::tempdir()?;
         let listeners: BTreeSet<_> = self.cases.iter().flat_map(|case| case.listeners).collect();
         let proxy = Proxy {
-            version: self.version,
             filter: self.filter,
             change: self.change,
             operators: self.operators,
@@ -87,8 +84,8 @@ impl Plan {
         runner.set_up().await?;
         let surprises = runner.send_all(&self.cases).await;
         if !surprises.is_empty() {
-            let (version, filter, change) = (self.version, self.filter, self.change);
-            return Err(format!("{version}, {filter:?}, {change:?}:\n{}", surprises.join("\n")).into());
+            let (filter, change) = (self.filter, self.change);
+            return Err(format!("{filter:?}, {change:?}:\n{}", surprises.join("\n")).into());
         }
         let traced = runner.finish(&collector).await?;
         Ok(Run { markers: runner.markers, outputs: runner.outputs, traced })

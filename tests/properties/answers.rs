@@ -91,7 +91,7 @@ proptest! {
         let head = request.head(&plan, false);
         let id = client_request_id(&head).unwrap_or_default();
         let (mut transaction, mut step) = Transaction::begin(&plan, &head);
-        if transaction.is_waiting() {
+        if transaction.waits_for().is_some() {
             step = transaction.body(request.body.len(), true, |_| Some(request.body.clone()));
         }
         let rule = transaction.rule();

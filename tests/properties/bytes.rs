@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use twilio_guard::config::{Hold, Plan, Protection};
-use twilio_guard::guard::{Disposition, Step, Store, Transaction};
+use twilio_guard::guard::{Disposition, Passes, Step, Store, Transaction};
 use twilio_guard::replay::{Claim, Reservation, Reserved, StoreError};
 
 use super::core_support::cases;
@@ -288,6 +288,8 @@ fn is_signed(request: &Request, body: &[u8]) -> bool {
 struct Anything;
 
 impl Store for Anything {
+    fn settle(&self, _: Passes, _: twilio_guard::replay::Outcome) {}
+
     fn reserve(&self, _: &Claim, _: u32) -> Result<Reserved, StoreError> {
         Ok(Reservation::Unrecorded.into())
     }
@@ -337,12 +339,12 @@ fn drive(plan: &Plan, request: &Request, end_of_stream: bool, calls: &[Call]) ->
                     }
                 }
             }
-            Step::Admit(_) => prop_assert!(false, "asked again whether it may pass"),
+            Step::Admit(_) | Step::Ask(_) => prop_assert!(false, "asked again whether it may pass"),
             Step::Pass => prop_assert!(is_forwarded && !is_answered, "passed without a verdict"),
             Step::Hold => prop_assert!(!is_forwarded || is_answered, "held after it was forwarded"),
             Step::HoldBody => prop_assert!(last_call.is_none() && rule.hold == Hold::Body),
         }
-        prop_assert_eq!(transaction.is_waiting(), !is_forwarded && !is_answered);
+        prop_assert_eq!(transaction.waits_for().is_some(), !is_forwarded && !is_answered);
         let Some(call) = calls.next() else { return Ok(()) };
         last_call = Some(call);
         let mut read = |answer: Option<Vec<u8>>| {
@@ -389,7 +391,7 @@ proptest! {
 fn a_request_that_cannot_be_read_is_answered_at_once() {
     for plan in PLANS.iter() {
         let (mut transaction, step) = Transaction::unreadable(plan);
-        assert!(matches!(step, Step::Refuse(_)) && !transaction.is_waiting());
+        assert!(matches!(step, Step::Refuse(_)) && transaction.waits_for().is_none());
         assert!(matches!(transaction.body(3, true, |_| None), Step::Hold));
         assert!(matches!(transaction.timeout(true), Step::Hold));
     }

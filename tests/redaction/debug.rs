@@ -42,7 +42,7 @@ fn nothing_of_a_request_is_shown_by_debug() {
     let selection = route::select(&plan, &head);
     let view = LogView::of(selection.rule, &head, || None);
     let (transaction, step) = Transaction::begin(&plan, &head);
-    assert!(matches!(step, Step::Hold) && transaction.is_waiting(), "{step:?}");
+    assert!(matches!(step, Step::Hold) && transaction.waits_for().is_some(), "{step:?}");
     for debug in [
         format!("{head:?}"),
         format!("{:?}", head.signature),

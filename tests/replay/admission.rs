@@ -1,10 +1,10 @@
 //! What a genuine request is judged by, beyond its signature: time, number, and the age of the store.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use serde_json::{Value, json};
 use twilio_guard::config::Plan;
-use twilio_guard::guard::{Disposition, ReplayMark, Step, Store, Transaction};
+use twilio_guard::guard::{Disposition, Passes, ReplayMark, Step, Store, Transaction};
 use twilio_guard::reject::Reject;
 use twilio_guard::replay::{Claim, Geometry, LocalStore, Outcome, Reserved, StoreError, Ticket};
 
@@ -12,43 +12,53 @@ use crate::core_support::{FORM, Request, SID_A, TOKEN_A, URL, encode_form, plan,
 use crate::shared::Shared;
 
 /// 2026-11-22T10:00:00Z.
-const NOW: u64 = 1_795_341_600;
+pub(crate) const NOW: u64 = 1_795_341_600;
 
 /// A store in this test's memory.
 pub(crate) struct Memory {
     shared: Shared,
     store: LocalStore,
-    epoch: RefCell<u32>,
+    epoch: Cell<u32>,
+    /// When it was asked last.
+    now: Cell<u32>,
+    /// What the shared store would be told.
+    pub(crate) told: RefCell<Vec<(Ticket, Outcome)>>,
 }
 
 impl Default for Memory {
     fn default() -> Self {
         let store = LocalStore::new("test", Geometry::for_capacity(1024));
-        Self { shared: Shared::default(), store, epoch: RefCell::new(0) }
-    }
-}
-
-impl Memory {
-    /// Takes what became of a pass.
-    pub(crate) fn settle(&self, (ticket, outcome): (Ticket, Outcome), now: u64) {
-        let now = u32::try_from(now).expect("before 2106");
-        self.store.settle(&self.shared, &ticket, outcome, now).expect("settled");
+        Self {
+            shared: Shared::default(),
+            store,
+            epoch: Cell::default(),
+            now: Cell::default(),
+            told: RefCell::default(),
+        }
     }
 }
 
 impl Store for Memory {
     fn reserve(&self, claim: &Claim, now: u32) -> Result<Reserved, StoreError> {
-        *self.epoch.borrow_mut() += 1;
-        self.store.reserve(&self.shared, claim, now, *self.epoch.borrow())
+        self.epoch.set(self.epoch.get() + 1);
+        self.now.set(now);
+        self.store.reserve(&self.shared, claim, now, self.epoch.get())
     }
 
     fn born(&self, now: u32) -> Result<u32, StoreError> {
         self.store.born(&self.shared, now)
     }
+
+    fn settle(&self, passes: Passes, outcome: Outcome) {
+        if let Some(ticket) = passes.local {
+            self.store.settle(&self.shared, &ticket, outcome, self.now.get()).expect("settled");
+        }
+        self.told.borrow_mut().extend(passes.shared.map(|ticket| (ticket, outcome)));
+    }
 }
 
 /// A store that fails.
-struct Broken(StoreError);
+pub(crate) struct Broken(pub(crate) StoreError);
 
 impl Store for Broken {
     fn reserve(&self, _: &Claim, _: u32) -> Result<Reserved, StoreError> {
@@ -58,9 +68,11 @@ impl Store for Broken {
     fn born(&self, _: u32) -> Result<u32, StoreError> {
         Err(self.0)
     }
+
+    fn settle(&self, _: Passes, _: Outcome) {}
 }
 
-fn config(route: Value, replay: Value) -> Plan {
+pub(crate) fn config(route: Value, replay: Value) -> Plan {
     let mut own = json!({"name": "only", "match": {"path": "/x"}, "verify": "twilio"});
     own.as_object_mut().expect("an object").extend(route.as_object().expect("an object").clone());
     plan(&json!({
@@ -79,7 +91,7 @@ pub(crate) fn form(params: &[(&str, &str)]) -> Request {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Verdict {
+pub(crate) enum Verdict {
     Passes(ReplayMark),
     Refused(Reject),
     Observed(Reject),
@@ -112,7 +124,7 @@ fn judge(plan: &Plan, request: &Request, now: u64) -> Verdict {
     judge_with(plan, request, &[], now, &Memory::default())
 }
 
-const SID: &str = "SM0123456789abcdef0123456789abcdef";
+pub(crate) const SID: &str = "SM0123456789abcdef0123456789abcdef";
 
 #[test]
 fn a_signed_time_bounds_the_age_at_the_second() {

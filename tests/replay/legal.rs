@@ -64,8 +64,7 @@ fn send(plan: &Plan, store: &Memory, request: &Request, now: u64, status: u16) -
     let Step::Admit(verified) = step else { panic!("not genuine: {step:?}") };
     match transaction.admit(verified, plan.replay_store(), now, store) {
         Step::Forward(Disposition::Verified(_, mark)) => {
-            let settlement = transaction.settle(Some(status), true).expect("a pass to settle");
-            store.settle(settlement, now);
+            transaction.settle(Some(status), true, store);
             Ok(mark)
         }
         Step::Refuse(refused) => Err(refused.reject),

@@ -61,5 +61,6 @@ pub(crate) fn claim(number: u64) -> Claim {
         max_deliveries: 1,
         max_attempts: 6,
         evicts: false,
+        since: None,
     }
 }

@@ -5,6 +5,7 @@
 
 use super::Result;
 pub use super::listener::{Listener, WasmFilter};
+use super::runner::Runner;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -30,8 +31,8 @@ pub struct EnvoyConfig {
     pub environment: Vec<(String, String)>,
     /// Whether the listeners come from a file that can be replaced while Envoy runs.
     pub dynamic_listeners: bool,
-    /// Another binary than the one found: see `binary::pinned`.
-    pub binary: Option<PathBuf>,
+    /// What starts Envoy, where that is not left to `RUNNER`.
+    pub runner: Option<Runner>,
     /// Further command-line arguments, such as `--component-log-level`.
     pub arguments: Vec<String>,
     clusters: Vec<(String, SocketAddr)>,
@@ -46,7 +47,7 @@ impl EnvoyConfig {
             concurrency: 1,
             environment: Vec::new(),
             dynamic_listeners: false,
-            binary: None,
+            runner: None,
             arguments: Vec::new(),
             clusters: vec![(UPSTREAM.to_owned(), upstream)],
             edits: Vec::new(),
@@ -101,9 +102,9 @@ impl EnvoyConfig {
         self
     }
 
-    /// Runs another binary.
-    pub fn binary(mut self, binary: PathBuf) -> Self {
-        self.binary = Some(binary);
+    /// Starts Envoy that way, whatever `RUNNER` says.
+    pub fn runner(mut self, runner: Runner) -> Self {
+        self.runner = Some(runner);
         self
     }
 
@@ -121,9 +122,7 @@ impl EnvoyConfig {
             "static_resources": {"clusters": clusters},
         });
         if self.dynamic_listeners {
-            bootstrap["node"] = json!({"id": "test", "cluster": "test"});
-            bootstrap["dynamic_resources"] =
-                json!({"lds_config": {"path_config_source": {"path": listeners_file(directory)}}});
+            find_listeners_in_file(&mut bootstrap, directory);
         } else {
             let listeners = self.listeners.iter().map(|listener| listener.to_json(directory)).collect();
             bootstrap["static_resources"]["listeners"] = Value::Array(listeners);
@@ -143,20 +142,23 @@ pub fn access_log_file(directory: &Path) -> PathBuf {
     directory.join("access.log")
 }
 
-/// The content of that file.
-pub fn discovery_response(listeners: &[Listener], directory: &Path, version: usize) -> Value {
-    let resources: Vec<_> = listeners
-        .iter()
-        .map(|listener| {
-            let mut resource = listener.to_json(directory);
-            resource["@type"] = "type.googleapis.com/envoy.config.listener.v3.Listener".into();
-            resource
-        })
-        .collect();
-    json!({"version_info": version.to_string(), "resources": resources})
+/// Has listeners come from that file.
+pub fn find_listeners_in_file(bootstrap: &mut Value, directory: &Path) {
+    bootstrap["node"] = json!({"id": "test", "cluster": "test"});
+    bootstrap["dynamic_resources"] =
+        json!({"lds_config": {"path_config_source": {"path": listeners_file(directory)}}});
 }
 
-fn cluster(name: &str, endpoint: SocketAddr) -> Value {
+/// The content of that file.
+pub fn discovery_response(mut listeners: Vec<Value>, version: usize) -> Value {
+    for listener in &mut listeners {
+        listener["@type"] = "type.googleapis.com/envoy.config.listener.v3.Listener".into();
+    }
+    json!({"version_info": version.to_string(), "resources": listeners})
+}
+
+/// A cluster with one endpoint that speaks HTTP/1.1.
+pub(super) fn cluster(name: &str, endpoint: SocketAddr) -> Value {
     json!({
         "name": name,
         "type": "STATIC",

@@ -4,6 +4,7 @@ use super::access_log::{self, LogLine};
 use super::client::{self, Protocol};
 use super::config::{self, EnvoyConfig, Listener};
 use super::http::{Request, Response};
+use super::runner::{Prepared, Runner};
 use super::{DEADLINE, Result, binary, eventually};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +17,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// An Envoy process. Dropping it kills it; when its test is failing, its log is printed first.
+/// An Envoy process. Dropping it ends it; when its test is failing, its log is printed first.
 pub struct Envoy {
     process: Process,
     directory: TempDir,
@@ -59,13 +60,15 @@ impl Envoy {
     pub async fn start(config: &EnvoyConfig) -> std::result::Result<Self, StartError> {
         let directory = TempDir::new().map_err(unstarted)?;
         if config.dynamic_listeners {
-            write_listeners(directory.path(), &config.listeners, 0).map_err(unstarted)?;
+            let listeners =
+                config.listeners.iter().map(|listener| listener.to_json(directory.path())).collect();
+            write_listeners(directory.path(), listeners, 0).map_err(unstarted)?;
         }
         let bootstrap = config.bootstrap(directory.path());
         Self::launch(directory, &bootstrap, config).await
     }
 
-    /// Starts with a finished bootstrap; of `config` the binary, environment, concurrency and arguments are used.
+    /// Starts with a finished bootstrap; of `config` the runner, environment, concurrency and arguments are used.
     pub async fn launch(
         directory: TempDir,
         bootstrap: &Value,
@@ -116,9 +119,32 @@ impl Envoy {
         self.admin
     }
 
-    /// The process id.
+    /// Where it works, and where func-e keeps what it keeps of a run.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The process id of Envoy, or of the func-e that started it.
     pub fn id(&self) -> u32 {
         self.process.child.id()
+    }
+
+    /// How much memory the process has, in KiB.
+    pub fn resident_kib(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+        Ok(line.trim().trim_end_matches(" kB").parse()?)
+    }
+
+    /// The module's lines of JSON in the log so far, parsed; each must be one line at level warning.
+    pub fn module_lines(&self) -> Vec<Value> {
+        let log = self.log();
+        let lines = log.lines().filter_map(|line| {
+            let (head, json) = line.split_once("twilio-guard {")?;
+            assert!(head.contains("[warning][wasm]"), "another level: {line}");
+            Some(serde_json::from_str(&format!("{{{json}")).unwrap_or_else(|_| panic!("not JSON: {line}")))
+        });
+        lines.collect()
     }
 
     /// Whether the process still runs.
@@ -191,6 +217,12 @@ impl Envoy {
     /// A listener has to be added before any other is changed: Envoy gives a new listener on port 0 the socket of one
     /// that drains, since both are configured alike. That is reported as an error.
     pub async fn update_listeners(&mut self, listeners: &[Listener]) -> Result<Update> {
+        let listeners = listeners.iter().map(|listener| listener.to_json(self.directory.path())).collect();
+        self.replace_listeners(listeners).await
+    }
+
+    /// The same with listeners as Envoy reads them.
+    pub async fn replace_listeners(&mut self, listeners: Vec<Value>) -> Result<Update> {
         const PREFIX: &str = "listener_manager.";
         let before = self.stats_matching(PREFIX).await?;
         self.version += 1;
@@ -251,6 +283,7 @@ impl Drop for Envoy {
 
 /// The child process and the watchdog that outlives us.
 struct Process {
+    runner: Runner,
     child: Child,
     watchdog: Child,
     stdout: PathBuf,
@@ -260,14 +293,13 @@ struct Process {
 
 impl Process {
     fn spawn(directory: &Path, bootstrap: &Path, config: &EnvoyConfig) -> Result<Self> {
-        let binary = match &config.binary {
-            Some(binary) => binary.as_path(),
-            None => binary::find()?,
+        let runner = match &config.runner {
+            Some(runner) => runner.clone(),
+            None => Runner::chosen()?,
         };
-        let stdout = directory.join("stdout.log");
+        let printed = directory.join("stdout.log");
         let stderr = directory.join("envoy.log");
-        let admin_file = directory.join("admin.address");
-        let mut command = Command::new(binary);
+        let Prepared { mut command, admin_file, stdout } = runner.prepare(binary::find()?, directory)?;
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TWILIO_"))
         {
             command.env_remove(name);
@@ -275,8 +307,6 @@ impl Process {
         let child = command
             .arg("--config-path")
             .arg(bootstrap)
-            .arg("--admin-address-path")
-            .arg(&admin_file)
             .args(["--concurrency", &config.concurrency.to_string()])
             // Several run side by side, and none is ever replaced: no shared memory that a kill would leave behind.
             .arg("--disable-hot-restart")
@@ -286,14 +316,14 @@ impl Process {
             .args(&config.arguments)
             .envs(config.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
-            .stdout(File::create(&stdout)?)
+            .stdout(File::create(&printed)?)
             .stderr(File::create(&stderr)?)
             // Ctrl-C is ours to handle; Envoy would answer it by draining.
             .process_group(0)
             .spawn()
-            .map_err(|error| format!("{} cannot be run: {error}", binary.display()))?;
-        let watchdog = watchdog(child.id())?;
-        Ok(Self { child, watchdog, stdout, stderr, admin_file })
+            .map_err(|error| format!("{:?} cannot be run: {error}", command.get_program()))?;
+        let watchdog = watchdog(child.id(), runner.signal())?;
+        Ok(Self { runner, child, watchdog, stdout: stdout.unwrap_or(printed), stderr, admin_file })
     }
 
     fn exited(&mut self) -> Option<ExitStatus> {
@@ -319,19 +349,17 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         // The watchdog first: it must not aim at a process id that has been given to somebody else meanwhile.
-        for process in [&mut self.watchdog, &mut self.child] {
-            // Failure means that it has ended already.
-            let _ = process.kill();
-            let _ = process.wait();
-        }
+        let _ = self.watchdog.kill();
+        let _ = self.watchdog.wait();
+        self.runner.stop(&mut self.child);
     }
 }
 
-/// A shell that waits for the end of a pipe which only we hold, and then kills Envoy: so Envoy ends with us even
+/// A shell that waits for the end of a pipe which only we hold, and then sends the signal: so Envoy ends with us even
 /// where no destructor runs (SIGKILL, abort, a test runner's exit).
-fn watchdog(process: u32) -> Result<Child> {
+pub(super) fn watchdog(process: u32, signal: &str) -> Result<Child> {
     Ok(Command::new("sh")
-        .args(["-c", "read -r _; kill -KILL \"$1\"", "watchdog", &process.to_string()])
+        .args(["-c", "read -r _; kill -s \"$2\" \"$1\"", "watchdog", &process.to_string(), signal])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -344,9 +372,9 @@ async fn admin_get(admin: SocketAddr, target: &str) -> Result<Response> {
 }
 
 /// Puts the listeners in place by a rename, which is what Envoy watches for.
-fn write_listeners(directory: &Path, listeners: &[Listener], version: usize) -> Result<()> {
+pub(super) fn write_listeners(directory: &Path, listeners: Vec<Value>, version: usize) -> Result<()> {
     let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    file.write_all(config::discovery_response(listeners, directory, version).to_string().as_bytes())?;
+    file.write_all(config::discovery_response(listeners, version).to_string().as_bytes())?;
     file.persist(config::listeners_file(directory))?;
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use wasmparser::{ExternalKind, Operator, Parser, Payload, TypeRef};
 
 const TARGET: &str = "wasm32-wasip1";
 
@@ -26,25 +27,30 @@ fn locate() -> Result<PathBuf> {
         }
         return Ok(path);
     }
-    build()
+    // The same command as the Makefile's. Without the library beside it the module is an eighth smaller.
+    build(&["rustc", "--release", "--lib", "--crate-type", "cdylib", "--target", TARGET], "wasm module")
 }
 
-fn build() -> Result<PathBuf> {
+/// The program of one of this package's examples.
+pub fn example(name: &str) -> Result<PathBuf> {
+    build(&["build", "--example", name], name)
+}
+
+/// Runs cargo, and finds out what it has made in the end.
+fn build(command: &[&str], what: &str) -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut child = Command::new(cargo)
+    let mut cargo = Command::new(cargo);
+    // What the cargo around us says of this package, build scripts of dependencies would take for a change.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text == "OUT_DIR" || text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(&name);
+        }
+    }
+    let mut child = cargo
         .current_dir(project_root())
-        // The same command as the Makefile's. Without the library beside it the module is an eighth smaller.
-        .args([
-            "rustc",
-            "--release",
-            "--lib",
-            "--crate-type",
-            "cdylib",
-            "--target",
-            TARGET,
-            "--message-format",
-            "json-render-diagnostics",
-        ])
+        .args(command)
+        .args(["--message-format", "json-render-diagnostics"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -68,16 +74,64 @@ fn build() -> Result<PathBuf> {
             format!("the Rust target {TARGET} is missing: run `make setup` (rustup target add {TARGET})")
                 .into()
         } else {
-            "building the wasm module failed; cargo's messages are above".into()
+            format!("building the {what} failed; cargo's messages are above").into()
         });
     }
-    artifact.ok_or_else(|| "cargo reported no .wasm artifact".into())
+    artifact.ok_or_else(|| format!("cargo reported no file of the {what}").into())
 }
 
-/// The `.wasm` file that one of cargo's messages names. Asking cargo, rather than composing the path, honours every
+/// The program or the `.wasm` file that one of cargo's messages names. Asking cargo, rather than composing the path, honours every
 /// way to set a target directory.
 fn artifact(message: &str) -> Option<PathBuf> {
     let message: serde_json::Value = serde_json::from_str(message).ok()?;
+    if let Some(program) = message.get("executable").and_then(|program| program.as_str()) {
+        return Some(program.into());
+    }
     let files = message.get("filenames")?.as_array()?;
     files.iter().filter_map(|file| file.as_str()).find(|file| file.ends_with(".wasm")).map(PathBuf::from)
+}
+
+/// The module with a trap where it handles trailers, as a file in this directory.
+pub fn dying_of_trailers(directory: &Path) -> Result<PathBuf> {
+    let bytes = std::fs::read(path()?)?;
+    let (mut imported, mut handler, mut bodies) = (0, None, Vec::new());
+    for payload in Parser::new(0).parse_all(&bytes) {
+        match payload? {
+            Payload::ImportSection(imports) => {
+                for import in imports.into_imports() {
+                    imported += u32::from(matches!(import?.ty, TypeRef::Func(_)));
+                }
+            }
+            Payload::ExportSection(exports) => {
+                for export in exports {
+                    let export = export?;
+                    if export.name == "proxy_on_request_trailers" && export.kind == ExternalKind::Func {
+                        handler = Some(export.index);
+                    }
+                }
+            }
+            Payload::CodeSectionEntry(body) => bodies.push(body),
+            _ => {}
+        }
+    }
+    let index = handler.and_then(|handler| handler.checked_sub(imported)).ok_or("no such export")?;
+    let body = bodies.get(usize::try_from(index)?).ok_or("no such function")?;
+    // The first instruction that does something: blocks are entered in any case.
+    let operators: Vec<_> =
+        body.get_operators_reader()?.into_iter_with_offsets().collect::<std::result::Result<_, _>>()?;
+    let is_block = |(operator, _): &(Operator<'_>, _)| {
+        matches!(operator, Operator::Block { .. } | Operator::Loop { .. })
+    };
+    let mut operators = operators.iter().skip_while(|entry| is_block(entry));
+    let (Some((first, start)), Some((_, end))) = (operators.next(), operators.next()) else {
+        return Err("a short function".into());
+    };
+    assert!(!matches!(first, Operator::If { .. }), "{first:?}");
+    // `unreachable`, as often as it fits.
+    let place = usize::try_from(*start)?..usize::try_from(*end)?;
+    let mut bytes = bytes.clone();
+    bytes[place].fill(0);
+    let file = directory.join("dies.wasm");
+    std::fs::write(&file, bytes)?;
+    Ok(file)
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
+use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use tokio_rustls::rustls::{
     ALL_VERSIONS, ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion,
@@ -54,6 +55,15 @@ impl Authority {
 }
 
 impl Identity {
+    /// What [`Self::certificate_pem`] and [`Self::key_pem`] were written to.
+    pub fn from_pem(certificate: &str, key: &str) -> Result<Self> {
+        Ok(Self {
+            chain: vec![CertificateDer::from_pem_slice(certificate.as_bytes())?],
+            key: KeyPair::from_pem(key)?,
+            certificate_pem: certificate.to_owned(),
+        })
+    }
+
     /// The key as a PEM file.
     pub fn key_pem(&self) -> String {
         self.key.serialize_pem()

@@ -36,6 +36,14 @@ pub struct Recorded {
     pub complete: bool,
 }
 
+impl Recorded {
+    /// The word of the verified header on which pass of its capture this is; empty where there is none.
+    pub fn replay_mark(&self) -> &str {
+        let value = self.headers.get("x-twilio-guard").and_then(|value| value.to_str().ok());
+        value.and_then(|value| value.rsplit_once("replay=")).map_or("", |(_, mark)| mark)
+    }
+}
+
 /// What the upstream does instead of echoing.
 #[derive(Clone, Debug)]
 pub enum Behaviour {
@@ -109,7 +117,12 @@ impl Upstream {
 
     /// Starts on a free port and speaks TLS with this certificate. Bytes are counted after decryption.
     pub async fn start_tls(identity: &Identity) -> Result<Self> {
-        Self::listen(SocketAddr::from(([127, 0, 0, 1], 0)), Some(identity.acceptor()?)).await
+        Self::start_tls_at(SocketAddr::from(([127, 0, 0, 1], 0)), identity).await
+    }
+
+    /// Starts at an address and speaks TLS with this certificate.
+    pub async fn start_tls_at(address: SocketAddr, identity: &Identity) -> Result<Self> {
+        Self::listen(address, Some(identity.acceptor()?)).await
     }
 
     async fn listen(address: SocketAddr, tls: Option<TlsAcceptor>) -> Result<Self> {

@@ -7,7 +7,7 @@ mod store;
 pub(super) use compile::{Levels, compile_replay};
 pub(super) use raw::{RawReplay, RawRouteReplay};
 pub(super) use store::compile_store;
-pub use store::{ColdStart, ReplayStore};
+pub use store::{ColdStart, OnError, ReplayStore, SharedStore};
 
 use std::time::Duration;
 

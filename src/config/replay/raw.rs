@@ -2,9 +2,9 @@
 
 use serde::Deserialize;
 
-use super::{ColdStart, Eligible, OnFull, OnReplay, TimeFormat};
-use crate::config::raw::Later;
-use crate::config::shape::{given, given_object, given_objects, given_word, object};
+use super::{ColdStart, Eligible, OnError, OnFull, OnReplay, TimeFormat};
+use crate::config::raw::RawSecret;
+use crate::config::shape::{given, given_object, given_objects, given_word};
 use crate::config::units::{DurationText, Size};
 
 /// `replay` of the top level.
@@ -128,16 +128,17 @@ pub(in crate::config) struct RawMinted {
     pub(in crate::config) strip: Option<bool>,
 }
 
+/// One of both at least.
 #[derive(Deserialize)]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct RawStore {
-    /// In the memory of this proxy.
-    #[serde(deserialize_with = "object")]
-    pub(in crate::config) local: RawLocalStore,
-    #[serde(default, rename = "redis")]
-    #[cfg_attr(not(target_arch = "wasm32"), schemars(skip))]
-    _redis: Later,
+    /// In the memory of this proxy; always there, and asked first.
+    #[serde(default, deserialize_with = "given_object")]
+    pub(in crate::config) local: Option<RawLocalStore>,
+    /// In a Redis that replicas share.
+    #[serde(default, deserialize_with = "given_object")]
+    pub(in crate::config) redis: Option<RawRedis>,
 }
 
 #[derive(Deserialize)]
@@ -147,4 +148,30 @@ pub(in crate::config) struct RawLocalStore {
     /// Live entries; default: 131072.
     #[serde(default, deserialize_with = "given")]
     pub(in crate::config) capacity: Option<Size>,
+}
+
+#[derive(Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct RawRedis {
+    /// The proxy's cluster that the calls go to.
+    pub(in crate::config) cluster: String,
+    /// How long an answer may take; default: 100ms.
+    #[serde(default, deserialize_with = "given")]
+    pub(in crate::config) timeout: Option<DurationText>,
+    /// What every key begins with; default: twilio-guard.
+    #[serde(default, deserialize_with = "given")]
+    pub(in crate::config) key_prefix: Option<String>,
+    /// The ACL user, where the filter itself signs in and not the proxy's `redis_proxy`.
+    #[serde(default, deserialize_with = "given_object")]
+    pub(in crate::config) username: Option<RawSecret>,
+    /// The password, where the filter itself signs in.
+    #[serde(default, deserialize_with = "given_object")]
+    pub(in crate::config) password: Option<RawSecret>,
+    /// The database; default: 0, the only one that works behind `redis_proxy`.
+    #[serde(default, deserialize_with = "given")]
+    pub(in crate::config) database: Option<u16>,
+    /// What becomes of a request that Redis cannot tell anything about; default: deny.
+    #[serde(default, deserialize_with = "given_word")]
+    pub(in crate::config) on_error: Option<OnError>,
 }

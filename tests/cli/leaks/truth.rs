@@ -4,12 +4,11 @@
 use serde_json::{Value, json};
 
 use super::super::Run;
-use crate::support::Result;
 use crate::support::config::{EnvoyConfig, WasmFilter};
 use crate::support::envoy::Envoy;
-use crate::support::module;
 use crate::support::raw::RawConnection;
 use crate::support::upstream::Upstream;
+use crate::support::{Result, binary, module};
 
 /// Stands for personal data, wherever a client can put any.
 const MARKER: &str = "MARKERjane";
@@ -60,14 +59,30 @@ const FORMATS: &[&str] = &[
     "%CEL(response.code)% %CEL(request.method)% %START_TIME(%s.%3f)% %DOWNSTREAM_REMOTE_ADDRESS% %CUSTOM_FLAGS%",
 ];
 
+/// How formats begin that older versions do not know, and the first minor version that was seen to (1.38 was not run).
+const NEWER: [(&str, u32); 4] =
+    [("%REQUEST_HEADER(", 37), ("%RESPONSE_HEADER(", 37), ("%COALESCE(", 37), ("%QUERY_PARAMS(", 39)];
+
+/// Whether an Envoy of this minor version knows a format.
+fn is_known(format: &str, minor: u32) -> bool {
+    NEWER.iter().all(|(newer, first)| !format.starts_with(newer) || minor >= *first)
+}
+
 /// A proxy in which all formats print into one line.
 struct Proxy {
     config: EnvoyConfig,
+    formats: Vec<&'static str>,
     _upstream: Upstream,
 }
 
 impl Proxy {
     async fn new(own: Value, manager: Value) -> Result<Self> {
+        let minor = binary::minor()?;
+        let formats = FORMATS.iter().copied().filter(|format| is_known(format, minor)).collect();
+        Self::printing(formats, own, manager).await
+    }
+
+    async fn printing(formats: Vec<&'static str>, own: Value, manager: Value) -> Result<Self> {
         let upstream = Upstream::start().await?;
         let mut config = json!({
             "public_url": "https://hooks.example.org",
@@ -78,11 +93,12 @@ impl Proxy {
         });
         config.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
         let filter = WasmFilter::new(module::path()?, &config);
+        let printed = formats.clone();
         let config = EnvoyConfig::new(upstream.address()).filter(filter).ingress(|listener| {
             listener.edit(move |edited| {
                 edited.as_object_mut().unwrap().extend(manager.as_object().unwrap().clone());
                 let line: serde_json::Map<String, Value> =
-                    FORMATS.iter().enumerate().map(|(index, format)| (name(index), json!(format))).collect();
+                    printed.iter().enumerate().map(|(index, format)| (name(index), json!(format))).collect();
                 let format = &mut edited["access_log"][0]["typed_config"]["log_format"];
                 *format = json!({"json_format": line});
                 // The harness knows its lines by this.
@@ -97,7 +113,7 @@ impl Proxy {
                 edited["http_filters"].as_array_mut().unwrap().insert(1, metadata);
             })
         });
-        Ok(Self { config, _upstream: upstream })
+        Ok(Self { config, formats, _upstream: upstream })
     }
 
     /// The severest finding of each format.
@@ -111,7 +127,7 @@ impl Proxy {
             // `error` comes before `warning`.
             own.map(|finding| finding["severity"].as_str().unwrap().to_owned()).min()
         };
-        (0..FORMATS.len()).map(of).collect()
+        (0..self.formats.len()).map(of).collect()
     }
 
     /// Whether each format prints the marker for a request, of which there are so many lines.
@@ -130,7 +146,7 @@ impl Proxy {
         let lines: Vec<Value> =
             log.iter().map(|line| serde_json::from_str(&line.0)).collect::<std::result::Result<_, _>>()?;
         let printed = |index: usize| lines.iter().any(|line| line[name(index)].to_string().contains(MARKER));
-        Ok((0..FORMATS.len()).map(printed).collect())
+        Ok((0..self.formats.len()).map(printed).collect())
     }
 }
 
@@ -185,7 +201,7 @@ async fn the_check_says_what_envoy_prints() -> Result<()> {
     ] {
         let judged = proxy.judged();
         let printed = proxy.prints(HOST, if what == "before the filter" { 2 } else { 1 }).await?;
-        for ((format, judged), printed) in FORMATS.iter().zip(&judged).zip(printed) {
+        for ((format, judged), printed) in proxy.formats.iter().zip(&judged).zip(printed) {
             match judged.as_deref() {
                 Some("error") => assert!(printed, "{what}: {format} prints nothing raw"),
                 None => assert!(!printed, "{what}: {format} prints raw data"),
@@ -197,6 +213,18 @@ async fn the_check_says_what_envoy_prints() -> Result<()> {
     Ok(())
 }
 
+/// So that its absence above hides nothing.
+#[tokio::test]
+async fn an_envoy_that_does_not_know_a_format_does_not_start_with_it() -> Result<()> {
+    let minor = binary::minor()?;
+    for format in FORMATS.iter().copied().filter(|format| !is_known(format, minor)) {
+        let proxy = Proxy::printing(vec![format], json!({}), json!({})).await?;
+        let error = Envoy::start(&proxy.config).await.err().ok_or(format!("{format} is known"))?;
+        assert!(error.log.contains("Not supported field in StreamInfo"), "{format}: {error}");
+    }
+    Ok(())
+}
+
 /// Without a Host Envoy answers before any filter runs. Formats that have a warning print, and no other.
 #[tokio::test]
 async fn warnings_are_of_requests_that_the_filter_never_sees() -> Result<()> {
@@ -204,7 +232,7 @@ async fn warnings_are_of_requests_that_the_filter_never_sees() -> Result<()> {
     let judged = proxy.judged();
     let printed = proxy.prints("", 1).await?;
     assert!(judged.iter().flatten().any(|severity| severity == "warning"));
-    for ((format, judged), printed) in FORMATS.iter().zip(&judged).zip(printed) {
+    for ((format, judged), printed) in proxy.formats.iter().zip(&judged).zip(printed) {
         match judged.as_deref() {
             None => assert!(!printed, "{format} prints raw data"),
             Some("warning") => assert!(printed, "{format} prints nothing raw"),

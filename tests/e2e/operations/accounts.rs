@@ -145,7 +145,7 @@ async fn each_token_of_a_rotation_is_accepted_and_named() -> Result<()> {
         .filter(|(name, _)| name.starts_with("twilio_guard_signatures"))
         .collect();
     assert_eq!(counted, expected);
-    let tried = super::log_lines(&guarded.envoy)[0]["keys_tried"].clone();
+    let tried = guarded.envoy.module_lines()[0]["keys_tried"].clone();
     assert_eq!(tried.as_array().map(Vec::len), Some(3), "{tried}");
     assert_vm_alive(&guarded.envoy).await
 }

@@ -132,7 +132,7 @@ async fn the_status_of_an_undecidable_request_can_be_set() -> Result<()> {
     let exchange = guarded.send(Protocol::Http1, &message()).await?;
     exchange.assert("no flag", Refused(500, "allow_on_headers_stop_iteration_missing"));
     request_id(&exchange.response);
-    let line = super::log_lines(&guarded.envoy).remove(0);
+    let line = guarded.envoy.module_lines().remove(0);
     let advice = line["advice"][0].as_str().ok_or("no advice")?;
     assert!(advice.contains("allow_on_headers_stop_iteration: true"), "{advice}");
     assert_vm_alive(&guarded.envoy).await
@@ -145,10 +145,10 @@ async fn the_request_id_is_the_clients_where_it_is_a_uuid_and_else_a_fresh_one()
     let guarded = Guarded::start(&plugin("none", routes())).await?;
     let forged = || message().without(SIGNATURE);
     for protocol in Protocol::BOTH {
-        let lines = super::log_lines(&guarded.envoy).len();
+        let lines = guarded.envoy.module_lines().len();
         let exchange = guarded.send(protocol, &forged().header("x-request-id", UUID)).await?;
         assert_eq!(request_id(&exchange.response), uuid::Uuid::try_parse(UUID)?);
-        let line = &super::log_lines(&guarded.envoy)[lines];
+        let line = &guarded.envoy.module_lines()[lines];
         assert_eq!(line["request_id"], UUID.to_lowercase(), "the operator finds it by the same id");
 
         let mut fresh = Vec::new();
@@ -161,12 +161,12 @@ async fn the_request_id_is_the_clients_where_it_is_a_uuid_and_else_a_fresh_one()
             "+15005550006-+15005550006-0123456789",
             "",
         ] {
-            let lines = super::log_lines(&guarded.envoy).len();
+            let lines = guarded.envoy.module_lines().len();
             let exchange = guarded.send(protocol, &forged().header("x-request-id", id)).await?;
             let own = request_id(&exchange.response);
             assert_eq!(own.get_version_num(), 4, "{id}");
             assert!(id.is_empty() || !exchange.response.text().contains(id), "{id}");
-            assert_eq!(super::log_lines(&guarded.envoy)[lines]["request_id"], own.to_string());
+            assert_eq!(guarded.envoy.module_lines()[lines]["request_id"], own.to_string());
             fresh.push(own);
         }
         let exchange = guarded.send(protocol, &forged()).await?;

@@ -10,21 +10,21 @@ use crate::support::scenarios::{ACCOUNT, TOKEN, message};
 use crate::support::sign::{FORM_TYPE, SIGNATURE, Twilio, encode_form};
 use crate::support::{Result, eventually};
 
+use super::fingerprint;
 use super::refusals::{self, Refusal};
-use super::{fingerprint, log_lines};
 
 #[tokio::test]
 async fn each_refusal_writes_one_line_that_says_which_and_why() -> Result<()> {
     let guarded = Guarded::start(&refusals::configuration()).await?;
     let key = format!("current#{}", fingerprint(TOKEN));
     guarded.send(Protocol::Http1, &message()).await?;
-    assert!(log_lines(&guarded.envoy).is_empty(), "an accepted request writes none");
+    assert!(guarded.envoy.module_lines().is_empty(), "an accepted request writes none");
     for (done, Refusal { code, status, route, keys_tried, request }) in
         refusals::all().into_iter().enumerate()
     {
         let protocol = Protocol::BOTH[done % 2];
         let response = guarded.send(protocol, &request).await?.response;
-        let lines = log_lines(&guarded.envoy);
+        let lines = guarded.envoy.module_lines();
         assert_eq!(lines.len(), done + 1, "{code}");
         let text = response.text();
         let id = text.trim_end().rsplit(' ').next().ok_or("no id")?;
@@ -38,14 +38,14 @@ async fn each_refusal_writes_one_line_that_says_which_and_why() -> Result<()> {
         }
         assert_eq!(lines[done], expected);
     }
-    let lines = log_lines(&guarded.envoy).len();
+    let lines = guarded.envoy.module_lines().len();
     let mut client = Client::connect(guarded.envoy.address(), Protocol::Http1).await?;
     let (feed, pending) = client.start(&refusals::slow(), Some(100)).await?;
     feed.data("Body=");
     assert_eq!(pending.response().await?.status, 408);
-    let line = log_lines(&guarded.envoy).remove(lines);
+    let line = guarded.envoy.module_lines().remove(lines);
     assert_eq!((&line["code"], &line["status"]), (&"body_timeout".into(), &408.into()));
-    assert_eq!(log_lines(&guarded.envoy).len(), lines + 1);
+    assert_eq!(guarded.envoy.module_lines().len(), lines + 1);
     assert_vm_alive(&guarded.envoy).await
 }
 
@@ -122,7 +122,7 @@ async fn nothing_of_a_request_is_told_by_log_statistics_or_answer() -> Result<()
     answers.push(format!("{:?}", hostile::send(guarded.envoy.address(), &fields, b"PLANTED").await?));
     let upgrade = Request::websocket("/sms?PLANTED").header("sec-websocket-protocol", "PLANTED");
     answers.push(format!("{:?}", client::send(guarded.envoy.address(), Protocol::Http1, &upgrade).await?));
-    let refused = log_lines(&guarded.envoy).len();
+    let refused = guarded.envoy.module_lines().len();
     assert_eq!(refused, answers.len(), "one line each");
     assert_eq!(guarded.upstream.connections(), 0);
 
@@ -164,7 +164,7 @@ async fn a_flood_of_refusals_writes_a_bounded_number_of_lines() -> Result<()> {
     while let Some(done) = clients.join_next().await {
         done??;
     }
-    let lines = log_lines(&guarded.envoy);
+    let lines = guarded.envoy.module_lines();
     let earned = usize::try_from(started.elapsed().as_millis() / 100)? + 1;
     assert!((BURST..=BURST + earned).contains(&lines.len()), "{} lines, {earned} earned", lines.len());
     let dropped = guarded.envoy.stat(DROPPED).await?;
@@ -176,10 +176,12 @@ async fn a_flood_of_refusals_writes_a_bounded_number_of_lines() -> Result<()> {
     let before = lines.len();
     eventually("a line after the flood", async || {
         client::send(address, Protocol::Http1, &Request::get("/sms")).await.ok()?;
-        (log_lines(&guarded.envoy).len() > before).then_some(())
+        (guarded.envoy.module_lines().len() > before).then_some(())
     })
     .await?;
-    let told = log_lines(&guarded.envoy)
+    let told = guarded
+        .envoy
+        .module_lines()
         .iter()
         .filter_map(|line| line["lines_dropped_before"].as_u64())
         .sum::<u64>();

@@ -56,7 +56,7 @@ async fn a_redirect_to_a_verifying_route_is_refused_since_its_url_was_not_signed
         let (response, received) = send(&guarded, protocol, &Request::get("/open"), "/second").await?;
         assert_eq!((response.status, received.len()), (401, 1), "{protocol:?}");
     }
-    let reasons: Vec<_> = super::log_lines(&guarded.envoy).iter().map(|line| line["code"].clone()).collect();
+    let reasons: Vec<_> = guarded.envoy.module_lines().iter().map(|line| line["code"].clone()).collect();
     assert_eq!(reasons.iter().filter(|reason| *reason == "missing_signature").count(), 2, "{reasons:?}");
     assert_eq!(reasons.len(), 6);
     let counters = super::counters(&guarded.envoy).await?;

@@ -10,7 +10,7 @@ use crate::support::envoy::{Envoy, Update};
 use crate::support::scenarios::{MESSAGE, TOKEN, message};
 use crate::support::sign::{SIGNATURE, Twilio};
 use crate::support::upstream::{Behaviour, Gate, Upstream};
-use crate::support::{Result, module};
+use crate::support::{Error, Result, binary, module, since};
 
 use super::refusals::OTHER_TOKEN;
 use super::start_up::{PLANTED, complaints, faults};
@@ -37,6 +37,8 @@ async fn dynamic(plugin: &Value) -> Result<Guarded> {
 async fn a_faulty_update_is_rejected_and_the_old_configuration_keeps_serving() -> Result<()> {
     let mut guarded = dynamic(&plugin("none", routes())).await?;
     let module = module::path()?;
+    // Before 1.40 Envoy refuses without a word what it has just refused, and no configuration equals an empty one.
+    let unsaid = |done: usize| Ok::<_, Error>(usize::from(done > 0 && binary::minor()? < 40));
     for (done, fault) in faults().into_iter().enumerate() {
         let name = fault.name;
         let listener = Listener::new(INGRESS).filter(WasmFilter::raw(module, fault.configuration));
@@ -45,8 +47,9 @@ async fn a_faulty_update_is_rejected_and_the_old_configuration_keeps_serving() -
         assert_eq!(rejected, u64::try_from(done + 1)?, "{name}");
         let log = guarded.envoy.log();
         let lines = complaints(&log);
-        assert_eq!(lines.len(), done + 1, "{name}: one line for each fault");
-        let line = lines[done];
+        let last = done - unsaid(done)?;
+        assert_eq!(lines.len(), last + 1, "{name}: one line for each fault");
+        let line = lines[last];
         assert!(line.contains(fault.path) && line.contains(fault.remedy), "{name}: {line}");
         assert!(!log.contains(PLANTED), "{name}: the log tells the secret");
         guarded.expect(name, &message(), Verified).await?;
@@ -131,7 +134,7 @@ async fn updates_under_load_lose_no_genuine_request() -> Result<()> {
                 assert_eq!(response.status, 200);
                 sent += 1;
             }
-            Ok::<_, crate::support::Error>(sent)
+            Ok::<_, Error>(sent)
         });
     }
     for round in 0..3 {
@@ -146,5 +149,44 @@ async fn updates_under_load_lose_no_genuine_request() -> Result<()> {
         sent += done??;
     }
     assert_eq!(guarded.upstream.count(), sent);
+    assert_vm_alive(&guarded.envoy).await
+}
+
+/// The filter with its token in a variable that the configuration itself sets, and a marker in the VM's configuration.
+fn with_variable(token: &str, label: &str, marker: &str) -> Result<Listener> {
+    let mut plugin = plugin("none", routes());
+    plugin["accounts"][0]["auth_tokens"] = json!([{"env": "TWILIO_AUTH_TOKEN", "label": label}]);
+    let (token, marker) = (token.to_owned(), marker.to_owned());
+    Ok(ingress(&plugin)?.edit(move |manager| {
+        let vm = &mut manager["http_filters"][0]["typed_config"]["config"]["vm_config"];
+        vm["environment_variables"] = json!({"key_values": {"TWILIO_AUTH_TOKEN": token}});
+        vm["configuration"] =
+            json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": marker});
+    }))
+}
+
+/// Before 1.39 Envoy keeps the VM, and with it the variables that it was built with.
+#[tokio::test]
+async fn a_token_that_is_rotated_in_a_variable_takes_effect_with_a_new_vm() -> Result<()> {
+    let upstream = Upstream::start().await?;
+    let mut config = EnvoyConfig::new(upstream.address()).dynamic_listeners().concurrency(2);
+    config.listeners = vec![with_variable(TOKEN, "old", "1")?];
+    let envoy = Envoy::start(&config).await?;
+    let mut guarded = Guarded { upstream, envoy };
+    let (old, new) =
+        (Twilio::new(TOKEN).form("/sms", &MESSAGE), Twilio::new(OTHER_TOKEN).form("/sms", &MESSAGE));
+    guarded.expect("at first", &old, Verified).await?;
+    let takes_effect = binary::minor()? >= since::NEW_VM_FOR_VARIABLES;
+    for (what, label, marker, takes_effect) in [
+        ("the variable alone", "old", "1", takes_effect),
+        ("a label with it", "new", "1", takes_effect),
+        ("the VM's configuration with it", "new", "2", true),
+    ] {
+        let update = with_variable(OTHER_TOKEN, label, marker)?;
+        assert_eq!(guarded.envoy.update_listeners(&[update]).await?, Update::Applied, "{what}");
+        let (valid, invalid) = if takes_effect { (&new, &old) } else { (&old, &new) };
+        guarded.expect(what, valid, Verified).await?;
+        guarded.expect(what, invalid, Refused(401, "mismatch")).await?;
+    }
     assert_vm_alive(&guarded.envoy).await
 }

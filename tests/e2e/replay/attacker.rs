@@ -1,219 +1,51 @@
 //! An attacker with one capture of each kind of traffic: however it is sent again, the application sees it as often as documented.
 
-use std::net::SocketAddr;
-
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
 
-use super::captures::{Capture, KINDS, Kind, settings};
-use super::scene::message;
 use crate::guarded::{Guarded, assert_vm_alive, plugin};
-use crate::support::client::{self, Client, Opened, Protocol};
-use crate::support::config::{EnvoyConfig, INGRESS, Listener, WasmFilter};
+use crate::support::client::{self, Protocol};
+use crate::support::config::{EnvoyConfig, WasmFilter};
 use crate::support::envoy::Envoy;
 use crate::support::http::Request;
-use crate::support::raw::{self, RawConnection};
-use crate::support::upstream::{Behaviour, Gate, Upstream};
+use crate::support::upstream::{Behaviour, Upstream};
 use crate::support::{Result, module};
+use crate::windows::attacker::{self, Failure};
+use crate::windows::captures::{Capture, KINDS, Kind, settings};
+use crate::windows::messages::message;
+use crate::windows::site::{Site, send_to};
+
+/// Two listeners with one namespace, two workers.
+async fn start() -> Result<Site> {
+    Site::of_one_proxy(&settings()).await
+}
 
 /// Passes of one capture, failed ones included: `max_deliveries + max_attempts - 1`. Some senders try for hours.
 fn most_passes(kind: Kind) -> usize {
     if matches!(kind.profile, "event-streams" | "sendgrid-events" | "inbound-parse") { 100 } else { 6 }
 }
 
-const OTHER: &str = "other";
-
-/// Two listeners with one namespace, two workers.
-async fn start() -> Result<Guarded> {
-    let upstream = Upstream::start().await?;
-    let filter = WasmFilter::new(module::path()?, &settings());
-    let config = EnvoyConfig::new(upstream.address())
-        .concurrency(2)
-        .filter(filter.clone())
-        .listener(Listener::new(OTHER).filter(filter));
-    Ok(Guarded { upstream, envoy: Envoy::start(&config).await? })
-}
-
-/// Sends a copy each way: both listeners, both protocols. What came of it; 0 where the connection ended without an answer.
-async fn everywhere(guarded: &Guarded, request: &Request) -> Result<Vec<u16>> {
-    let mut statuses = Vec::new();
-    for listener in [INGRESS, OTHER] {
-        for protocol in Protocol::BOTH {
-            statuses.push(one(guarded, listener, protocol, request).await?);
-        }
-    }
-    Ok(statuses)
-}
-
-async fn one(guarded: &Guarded, listener: &str, protocol: Protocol, request: &Request) -> Result<u16> {
-    send_to(guarded.envoy.listener(listener), protocol, request).await
-}
-
-async fn send_to(address: SocketAddr, protocol: Protocol, request: &Request) -> Result<u16> {
-    let mut client = Client::connect(address, protocol).await?;
-    if request.websocket {
-        return Ok(match client.open(request).await? {
-            Opened::Tunnel(..) => 101,
-            Opened::Refused(response) => response.status,
-        });
-    }
-    Ok(client.send(request).await.map_or(0, |response| response.status))
-}
-
-/// Eight copies at once, or four for each listener.
-async fn burst(guarded: &Guarded, listeners: &[&str], request: &Request) -> Result<()> {
-    let mut copies = JoinSet::new();
-    for index in 0..8 {
-        let address = guarded.envoy.listener(listeners[index % listeners.len()]);
-        let request = request.clone();
-        copies.spawn(async move { send_to(address, Protocol::BOTH[index / 4], &request).await });
-    }
-    while let Some(status) = copies.join_next().await {
-        status??;
-    }
-    Ok(())
-}
-
 #[tokio::test]
 async fn a_capture_is_delivered_once_however_it_is_sent_again() -> Result<()> {
-    let guarded = start().await?;
-    for kind in KINDS {
-        let (Kind { route, .. }, seen) = (kind, guarded.upstream.count());
-        let capture = Capture::new(kind, 1);
-        burst(&guarded, &[INGRESS, OTHER], &capture.request).await?;
-        if kind.bound.is_none() {
-            for _ in 0..3 {
-                everywhere(&guarded, &capture.request).await?;
-            }
-            let delivered = guarded.upstream.count() - seen;
-            println!("{route}: {delivered} deliveries of {}, no bound by default", 8 + 3 * 4);
-            assert_eq!(delivered, 20, "{route}: legal traffic repeats like this");
-            continue;
-        }
-        let mut sent = 8;
-        for (what, copy) in capture.equals() {
-            let statuses = everywhere(&guarded, &copy).await?;
-            assert_eq!(statuses, [409; 4], "{route}, {what}");
-            sent += 4;
-        }
-        for (what, copy) in capture.relatives() {
-            let statuses = everywhere(&guarded, &copy).await?;
-            let are_refused = statuses.iter().all(|status| *status == 0 || *status >= 400);
-            assert!(are_refused, "{route}, {what}: {statuses:?}");
-            sent += 4;
-        }
-        let delivered = guarded.upstream.count() - seen;
-        println!("{route}: {delivered} deliveries of {sent}, bound {}", kind.bound.unwrap_or_default());
-        assert!(delivered <= kind.bound.unwrap_or_default(), "{route}: {delivered}");
-        assert_eq!(delivered, 1, "{route}: the capture itself is legal");
-    }
-    assert_vm_alive(&guarded.envoy).await
+    attacker::send_again_in_every_way(&start().await?).await
 }
 
-/// A copy in another form that comes first is the delivery; the request as Twilio sent it is then its copy.
 #[tokio::test]
 async fn any_form_of_a_capture_spends_its_delivery() -> Result<()> {
-    let guarded = start().await?;
-    let mut number = 100;
-    for kind in KINDS.into_iter().filter(|kind| kind.bound.is_some()) {
-        let forms = Capture::new(kind, number).equals().len();
-        for form in 0..forms {
-            number += 1;
-            let (capture, seen) = (Capture::new(kind, number), guarded.upstream.count());
-            let (what, copy) = capture.equals().swap_remove(form);
-            let first = one(&guarded, INGRESS, Protocol::Http1, &copy).await?;
-            assert!(matches!(first, 101 | 200), "{}, {what}: {first}", kind.route);
-            let second = one(&guarded, OTHER, Protocol::Http2, &capture.request).await?;
-            assert_eq!((second, guarded.upstream.count() - seen), (409, 1), "{}, {what}", kind.route);
-        }
-    }
-    assert_vm_alive(&guarded.envoy).await
+    attacker::send_another_form_first(&start().await?).await
 }
 
-/// The attacker makes the application fail, or leaves as soon as the request went upstream.
 #[tokio::test]
 async fn failures_that_an_attacker_brings_about_are_bounded() -> Result<()> {
-    let guarded = start().await?;
-    for kind in KINDS.into_iter().filter(|kind| kind.bound.is_some()) {
-        let failures = [
-            ("failing", Behaviour::Status(503)),
-            ("reset", Behaviour::Reset),
-            ("left", Behaviour::Hold(Gate::closed())),
-        ];
-        for (index, (what, failure)) in failures.into_iter().enumerate() {
-            let (capture, seen) = (Capture::new(kind, 500 + index), guarded.upstream.count());
-            let own = capture.request.target.split('?').next().unwrap_or_default();
-            let paths = [own, &format!("{own}/elsewhere"), "/sendgrid-events/x", "/inbound-parse/x"];
-            paths.into_iter().for_each(|path| guarded.upstream.script(path, failure.clone()));
-            let (mut sent, most) = (0, most_passes(kind));
-            for (form, copy) in capture.equals().into_iter().cycle() {
-                if what != "left" {
-                    sent += everywhere(&guarded, &copy).await?.len();
-                } else if !copy.websocket {
-                    leave(&guarded, &form, &copy).await?;
-                    sent += 1;
-                }
-                if sent > most + 8 || (what == "left" && copy.websocket) {
-                    break;
-                }
-            }
-            paths.into_iter().for_each(|path| guarded.upstream.script(path, Behaviour::Status(200)));
-            burst(&guarded, &[INGRESS, OTHER], &capture.request).await?;
-            let passed = guarded.upstream.count() - seen;
-            println!("{}, {what}: {passed} passes, bound {most}", kind.route);
-            assert!(passed <= most, "{}, {what}: {passed}", kind.route);
-        }
+    let site = start().await?;
+    for failure in Failure::ALL {
+        attacker::make_it_fail(&site, failure, most_passes).await?;
     }
-    assert_vm_alive(&guarded.envoy).await
-}
-
-/// Sends a whole request, and leaves once it is upstream or refused.
-async fn leave(guarded: &Guarded, what: &str, request: &Request) -> Result<()> {
-    let (seen, lines) = (guarded.upstream.count(), guarded.envoy.access_log().len());
-    let mut client = Client::connect(guarded.envoy.address(), Protocol::Http1).await?;
-    let length = request.declare_length.then(|| u64::try_from(request.body.len()).expect("small"));
-    let (feed, pending) = client.start(request, length).await?;
-    feed.data(request.body.clone());
-    drop(feed);
-    let is_over = async || (guarded.upstream.count() > seen || pending.is_ready()).then_some(());
-    crate::support::eventually(what, is_over).await?;
-    drop((pending, client));
-    guarded.envoy.wait_for_access_log(lines + 1).await?;
     Ok(())
 }
 
-/// Header names in another case, which HTTP/1.1 allows.
 #[tokio::test]
 async fn the_case_of_header_names_makes_no_other_request() -> Result<()> {
-    let guarded = start().await?;
-    for kind in KINDS.into_iter().filter(|kind| kind.bound.is_some()) {
-        let (capture, seen) = (Capture::new(kind, 1), guarded.upstream.count());
-        if capture.request.websocket {
-            continue;
-        }
-        let bytes = raw::with_length(&capture.request);
-        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
-        let (head, body) = bytes.split_at(end);
-        let head = String::from_utf8(head.to_vec())?;
-        let cased = |line: &str| match line.split_once(": ") {
-            Some((name, value)) => format!("{}: {value}", name.to_ascii_uppercase()),
-            None => line.to_owned(),
-        };
-        let other: Vec<String> = head.split("\r\n").map(cased).collect();
-        let mut statuses = Vec::new();
-        for head in [head, other.join("\r\n")] {
-            let mut connection = RawConnection::connect(guarded.envoy.address()).await?;
-            connection.write([head.as_bytes(), body].concat()).await?;
-            statuses.push(connection.response().await?.status);
-        }
-        assert_eq!(
-            (statuses.as_slice(), guarded.upstream.count() - seen),
-            (&[200, 409][..], 1),
-            "{}",
-            kind.route
-        );
-    }
-    assert_vm_alive(&guarded.envoy).await
+    attacker::change_the_case_of_header_names(&start().await?).await
 }
 
 /// Old captures, and captures whose time was folded away.
@@ -264,7 +96,7 @@ async fn a_redirect_that_the_proxy_follows_is_bounded_too() -> Result<()> {
         let path = capture.request.target.clone();
         guarded.upstream.script(&path, Behaviour::Redirect(format!("http://hooks.example.org{location}")));
         for _ in 0..10 {
-            one(&guarded, INGRESS, Protocol::Http1, &capture.request).await?;
+            send_to(guarded.envoy.address(), Protocol::Http1, &capture.request).await?;
         }
         let passed = guarded.upstream.requests().iter().filter(|request| request.target == path).count();
         println!("redirected to {location}: {passed} passes, bound {}", most_passes(KINDS[0]));
@@ -280,9 +112,9 @@ async fn without_held_heads_one_copy_has_a_body() -> Result<()> {
     settings["routes"][0]["hold"] = "body".into();
     let guarded = Guarded::start(&settings).await?;
     let capture = Capture::new(KINDS[0], 1);
-    burst(&guarded, &[INGRESS], &capture.request).await?;
+    attacker::burst(&[guarded.envoy.address()], &capture.request).await?;
     for (_, copy) in capture.equals() {
-        one(&guarded, INGRESS, Protocol::Http1, &copy).await?;
+        send_to(guarded.envoy.address(), Protocol::Http1, &copy).await?;
     }
     let requests = guarded.upstream.requests();
     let complete = requests.iter().filter(|request| request.complete).count();

@@ -1,12 +1,7 @@
 //! What the store survives, and what begins it anew: an attacker waits for that.
 
-use std::path::PathBuf;
-
 use serde_json::{Value, json};
-use tempfile::TempDir;
-use wasmparser::{ExternalKind, Operator, Parser, Payload, TypeRef};
 
-use super::scene::{message, settings};
 use crate::guarded::Guarded;
 use crate::support::client::{self, Client, Protocol};
 use crate::support::config::{EnvoyConfig, INGRESS, Listener, WasmFilter};
@@ -14,6 +9,7 @@ use crate::support::envoy::{Envoy, Update};
 use crate::support::http::Request;
 use crate::support::upstream::{Behaviour, Gate, Upstream};
 use crate::support::{Result, eventually, module};
+use crate::windows::messages::{message, settings};
 
 const SECOND: &str = "second";
 
@@ -85,7 +81,7 @@ async fn another_namespace_or_size_begins_anew_and_the_old_one_is_still_there() 
 #[tokio::test]
 async fn a_capture_is_remembered_when_its_vm_dies() -> Result<()> {
     let directory = tempfile::tempdir()?;
-    let filter = WasmFilter::new(&dies_of_trailers(&directory)?, &settings());
+    let filter = WasmFilter::new(&module::dying_of_trailers(directory.path())?, &settings());
     let upstream = Upstream::start().await?;
     let config = EnvoyConfig::new(upstream.address()).filter(filter);
     let guarded = Guarded { upstream, envoy: Envoy::start(&config).await? };
@@ -136,51 +132,6 @@ async fn a_capture_is_remembered_when_its_vm_dies() -> Result<()> {
     println!("two dead VMs: {} delivery, bound 1; {} passes, bound 2", seen("/sms"), seen("/lease"));
     assert_eq!((seen("/sms"), seen("/lease")), (1, 2));
     Ok(())
-}
-
-/// The module with a trap where it handles trailers.
-fn dies_of_trailers(directory: &TempDir) -> Result<PathBuf> {
-    let bytes = std::fs::read(module::path()?)?;
-    let (mut imported, mut handler, mut bodies) = (0, None, Vec::new());
-    for payload in Parser::new(0).parse_all(&bytes) {
-        match payload? {
-            Payload::ImportSection(imports) => {
-                for import in imports.into_imports() {
-                    imported += u32::from(matches!(import?.ty, TypeRef::Func(_)));
-                }
-            }
-            Payload::ExportSection(exports) => {
-                for export in exports {
-                    let export = export?;
-                    if export.name == "proxy_on_request_trailers" && export.kind == ExternalKind::Func {
-                        handler = Some(export.index);
-                    }
-                }
-            }
-            Payload::CodeSectionEntry(body) => bodies.push(body),
-            _ => {}
-        }
-    }
-    let index = handler.and_then(|handler| handler.checked_sub(imported)).ok_or("no such export")?;
-    let body = bodies.get(usize::try_from(index)?).ok_or("no such function")?;
-    // The first instruction that does something: blocks are entered in any case.
-    let operators: Vec<_> =
-        body.get_operators_reader()?.into_iter_with_offsets().collect::<std::result::Result<_, _>>()?;
-    let is_block = |(operator, _): &(Operator<'_>, _)| {
-        matches!(operator, Operator::Block { .. } | Operator::Loop { .. })
-    };
-    let mut operators = operators.iter().skip_while(|entry| is_block(entry));
-    let (Some((first, start)), Some((_, end))) = (operators.next(), operators.next()) else {
-        return Err("a short function".into());
-    };
-    assert!(!matches!(first, Operator::If { .. }), "{first:?}");
-    // `unreachable`, as often as it fits.
-    let place = usize::try_from(*start)?..usize::try_from(*end)?;
-    let mut bytes = bytes.clone();
-    bytes[place].fill(0);
-    let file = directory.path().join("dies.wasm");
-    std::fs::write(&file, bytes)?;
-    Ok(file)
 }
 
 /// A full store that may forget nothing refuses what is new, and goes on knowing what it knows.

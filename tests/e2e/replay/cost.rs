@@ -9,6 +9,7 @@ use super::replaying;
 use crate::guarded::Guarded;
 use crate::support::Result;
 use crate::support::client::{Client, Protocol};
+use crate::support::process::cpu_ticks;
 use crate::support::scenarios::another_message;
 
 const ROUNDS: usize = 40;
@@ -52,11 +53,4 @@ async fn what_counting_adds_to_a_request() -> Result<()> {
         ROUNDS * REQUESTS
     );
     Ok(())
-}
-
-/// CPU time of a process so far, in ticks.
-fn cpu_ticks(process: u32) -> Result<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
-    let fields = stat.rsplit_once(')').ok_or("no name")?.1.split_whitespace();
-    Ok(fields.skip(11).take(2).map(|field| field.parse::<u64>()).sum::<std::result::Result<u64, _>>()?)
 }

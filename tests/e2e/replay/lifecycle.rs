@@ -1,10 +1,11 @@
 //! What becomes of a pass, and what the next copy then gets: a test for each row of the table in `replay/entry.rs`.
 
-use super::scene::{Scene, message, under};
+use super::scene::Scene;
 use crate::guarded::assert_vm_alive;
 use crate::support::client::{Client, Opened, Protocol};
 use crate::support::http::Request;
 use crate::support::scenarios::TOKEN;
+use crate::support::scenes::{message, under};
 use crate::support::sign::Twilio;
 use crate::support::upstream::{Behaviour, Gate};
 use crate::support::{Result, eventually};
@@ -98,7 +99,7 @@ async fn a_client_that_leaves_after_the_head_went_upstream_spent_an_attempt() ->
             feed.data(copy.body.clone());
             drop(feed);
             let received = guarded.upstream.wait_for(seen + 1).await?;
-            assert_eq!(super::scene::mark(&received[seen]), expected, "{protocol:?}");
+            assert_eq!(received[seen].replay_mark(), expected, "{protocol:?}");
             scene.refused("while it is under way", &copy, 503, "in_flight").await?;
             drop((pending, client));
             guarded.envoy.wait_for_access_log(lines + 2).await?;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::replaying;
 use crate::guarded::Outcome::{Refused, Verified};
 use crate::guarded::{Guarded, assert_vm_alive};
-use crate::operations::{counters, log_lines, requests};
+use crate::operations::{counters, requests};
 use crate::support::client::{Client, Protocol};
 use crate::support::config::{EnvoyConfig, INGRESS, Listener, WasmFilter};
 use crate::support::envoy::{Envoy, Update};
@@ -164,7 +164,7 @@ async fn observe_mode_reports_replays_and_passes_them() -> Result<()> {
         assert_eq!((line.field("verdict"), line.field("reason")), (verdict, reason), "{copy}");
         assert_eq!(exchange.received_header("x-twilio-guard"), None);
     }
-    let lines = log_lines(&guarded.envoy);
+    let lines = guarded.envoy.module_lines();
     assert_eq!(lines.len(), 2);
     assert!(lines.iter().all(|line| line["code"] == "replayed"));
     assert_eq!(

@@ -5,14 +5,15 @@
 
 use serde_json::json;
 
-use super::legal::sustain;
 use super::replaying;
-use crate::guarded::{Guarded, assert_vm_alive};
 use crate::support::Result;
 use crate::support::config::{EnvoyConfig, WasmFilter};
 use crate::support::envoy::Envoy;
 use crate::support::module;
+use crate::support::runner::Runner;
 use crate::support::upstream::Upstream;
+use crate::windows::legal::sustain;
+use crate::windows::site::Site;
 
 const WINDOW: u32 = 5;
 
@@ -44,24 +45,19 @@ async fn soak(windows: u32, rate: u32) -> Result<()> {
     });
     let upstream = Upstream::start().await?;
     let filter = WasmFilter::new(module::path()?, &plugin);
-    let config = EnvoyConfig::new(upstream.address()).filter(filter).concurrency(2);
-    let guarded = Guarded { envoy: Envoy::start(&config).await?, upstream };
-    let mut resident = vec![resident_kib(guarded.envoy.id())?];
+    // It is Envoy's memory that is read, not func-e's.
+    let config = EnvoyConfig::new(upstream.address()).filter(filter).concurrency(2).runner(Runner::Envoy);
+    let site = Site::of_proxies(upstream, vec![Envoy::start(&config).await?], None);
+    let envoy = &site.envoys[0];
+    let mut resident = vec![envoy.resident_kib()?];
     for _ in 0..windows {
-        sustain(&guarded, rate, WINDOW).await?;
-        resident.push(resident_kib(guarded.envoy.id())?);
+        sustain(&site, rate, WINDOW).await?;
+        resident.push(envoy.resident_kib()?);
     }
-    let evictions = guarded.envoy.stat("wasmcustom.twilio_guard_replay_evictions").await?;
+    let evictions = envoy.stat("wasmcustom.twilio_guard_replay_evictions").await?;
     println!("{rate}/s, {windows} windows of {WINDOW} s, capacity {capacity}: KiB resident {resident:?}");
     assert_eq!(evictions, 0);
     let (settled, last) = (resident[2], resident[resident.len() - 1]);
     assert!(last <= settled + TOLERANCE, "{resident:?}");
-    assert_vm_alive(&guarded.envoy).await
-}
-
-/// `VmRSS` of a process.
-fn resident_kib(process: u32) -> Result<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
-    Ok(line.trim().trim_end_matches(" kB").parse()?)
+    site.assert_alive().await
 }

@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 
 use crate::guarded::Outcome::{Refused, Verified};
 use crate::guarded::{Guarded, assert_vm_alive, plugin, routes};
-use crate::operations::log_lines;
 use crate::operations::refusals::{OTHER_ACCOUNT, OTHER_TOKEN};
 use crate::support::Result;
 use crate::support::client::{Client, Protocol};
@@ -67,19 +66,19 @@ async fn the_log_names_the_fix_and_nothing_of_the_request() -> Result<()> {
             answers.push((response.status, response.headers));
         }
         assert_eq!(answers[0], answers[1], "{hint}: the caller learns whether it is explained");
-        let line = &log_lines(&telling.envoy)[number];
+        let line = &telling.envoy.module_lines()[number];
         assert_eq!(line["would_match"], json!([hint]), "{line}");
         let told = line["advice"][0].as_str().ok_or("no advice")?;
         assert!(told.contains(advice), "{hint}: {told}");
         // Off by default: the same line without these two.
-        let plain = &log_lines(&silent.envoy)[number];
+        let plain = &silent.envoy.module_lines()[number];
         assert_eq!((plain.get("would_match"), plain.get("advice")), (None, None), "{plain}");
         assert_eq!((&plain["code"], &plain["keys_tried"]), (&line["code"], &line["keys_tried"]));
     }
     // A forgery has no explanation, and a genuine request needs none.
     let forged = signed_as("no token of anybody", URL, &PARAMETERS);
     telling.send(Protocol::Http1, &forged).await?.assert("forged", Refused(401, "mismatch"));
-    let line = &log_lines(&telling.envoy)[3];
+    let line = &telling.envoy.module_lines()[3];
     assert_eq!((line.get("would_match"), line.get("advice")), (None, None), "{line}");
     telling.expect("genuine", &message(), Verified).await?;
     for guarded in [&silent, &telling] {
@@ -102,7 +101,7 @@ async fn what_is_only_observed_is_explained_as_well() -> Result<()> {
     let exchange = guarded.send(Protocol::Http1, &request).await?;
     assert_eq!(exchange.line.field("verdict"), "observed_reject");
     assert_eq!(exchange.received[0].body, request.body);
-    let line = &log_lines(&guarded.envoy)[0];
+    let line = &guarded.envoy.module_lines()[0];
     assert_eq!((&line["event"], &line["would_match"]), (&json!("observed_reject"), &json!([hint])));
     assert_vm_alive(&guarded.envoy).await
 }
@@ -125,7 +124,7 @@ async fn a_burst_of_refusals_has_few_explained() -> Result<()> {
         }
     }
     let earned = usize::try_from(started.elapsed().as_secs())? + 1;
-    let lines = log_lines(&guarded.envoy);
+    let lines = guarded.envoy.module_lines();
     let explained = lines.iter().filter(|line| line.get("would_match").is_some()).count();
     assert!((BURST..=BURST + earned).contains(&explained), "{explained} of {} lines", lines.len());
     let unexplained = lines.len() - explained;
@@ -144,7 +143,7 @@ async fn refusals_that_have_no_explanation_use_none_up() -> Result<()> {
     guarded.envoy.wait_for_access_log(2 * BURST).await?;
     let [(hint, _, request), ..] = mistakes();
     guarded.send(Protocol::Http1, &request).await?.assert(hint, Refused(401, "mismatch"));
-    let lines = log_lines(&guarded.envoy);
+    let lines = guarded.envoy.module_lines();
     assert_eq!(lines[2 * BURST].get("would_match"), Some(&json!([hint])), "{}", lines[2 * BURST]);
     assert_vm_alive(&guarded.envoy).await
 }

@@ -184,7 +184,7 @@ async fn either_key_of_a_rotation_signs_and_the_counters_tell_which() -> Result<
     let mut counted = counters(&guarded.envoy).await?;
     counted.retain(|name, _| name.starts_with("twilio_guard_signatures"));
     assert_eq!(counted, expected);
-    let tried = crate::operations::log_lines(&guarded.envoy)[0]["keys_tried"].clone();
+    let tried = guarded.envoy.module_lines()[0]["keys_tried"].clone();
     assert_eq!(tried.as_array().map(Vec::len), Some(2), "{tried}");
     assert_vm_alive(&guarded.envoy).await
 }

@@ -12,7 +12,7 @@ use crate::support::http::Request;
 use crate::support::raw;
 use crate::support::scenarios::{MESSAGE, TOKEN};
 use crate::support::sign::{FORM_TYPE, SIGNATURE, encode_form, signature};
-use crate::support::{Result, module, within};
+use crate::support::{Result, binary, module, within};
 
 /// Not UTF-8, neither whole nor in part.
 const RAW: &[u8] = b"\x80\xfe\xff";
@@ -202,6 +202,11 @@ async fn raw_bytes_where_envoy_allows_none_reach_nobody() -> Result<()> {
         (":scheme", b"h\xffttp"),
     ] {
         let response = hostile::send(probe.envoy.address(), &replace(name, value), body.as_bytes()).await;
+        if name == ":scheme" && binary::minor()? < 37 {
+            // Envoy 1.36 takes any scheme. It goes nowhere, and no signature is over it.
+            probe.accepted("any scheme", &response?, body.as_bytes()).await?;
+            continue;
+        }
         assert!(!response.is_ok_and(|response| response.accepted()), "{name}: {value:?}");
         let _ = probe.next_line().await?;
         probe.nothing_arrived(name);

@@ -1,9 +1,11 @@
 //! What stands around the filter in a chain of HTTP filters.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::document::{bytes, field, is_true, list, member, text};
-use super::find::is_our_filter;
+use super::find::{is_our_filter, our_config};
 use super::finding::{Finding, Location};
 
 /// Inspects an HTTP connection manager.
@@ -17,6 +19,17 @@ pub(super) fn inspect(manager: &Value, at: &Location) -> Vec<Finding> {
         && let Some((_, path)) = filters.get(position)
     {
         findings.push(not_first(at.at(path.clone())));
+    }
+    let mut windows = BTreeSet::new();
+    for (filter, path) in &filters {
+        if shared_window(filter).is_some_and(|window| !windows.insert(window)) {
+            findings.push(Finding::warning(
+                "namespace_shared",
+                at.at(path.clone()),
+                "this filter and one before it share what they remember: the second takes each request for a copy",
+                "give each its replay.namespace",
+            ));
+        }
     }
     for (upgrade, path) in list(manager, &at.path, "upgrade_configs") {
         let own = list(upgrade, &path, "filters");
@@ -47,6 +60,17 @@ pub(super) fn inspect(manager: &Value, at: &Location) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// What says whether two filters share a window in Redis; `None` for a filter that has none there.
+fn shared_window(filter: &Value) -> Option<String> {
+    let config = our_config(filter)?.tree()?;
+    let store = config.pointer("/replay/store/redis")?;
+    let prefix = text(store, "key_prefix").unwrap_or("twilio-guard");
+    let namespace = config.pointer("/replay/namespace").and_then(Value::as_str).unwrap_or("default");
+    let database = store.get("database").and_then(Value::as_u64).unwrap_or_default();
+    let cluster = text(store, "cluster")?;
+    Some(format!("{cluster} {database} {prefix} {namespace}"))
 }
 
 /// The route of an HTTP connection manager on which a request may be under way for the longest time, its tries included, and

@@ -8,17 +8,35 @@ use super::chain;
 use super::document::{self, Documents, bytes, element, field, is_true, list, member, text};
 use super::finding::{Finding, Location};
 use super::place::{self, Buffer, Configured, HeaderHold, Place, is_our_config, is_our_name};
+use super::store_path;
 
 /// The type of Envoy's HTTP filter for Wasm, without its prefix.
 const WASM_FILTER: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
+
+/// What policies of Envoy Gateway do to listeners, whichever file they stand in.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Gateway {
+    /// The largest body that a listener may hold.
+    pub(super) buffer: Option<u64>,
+    /// A patch sets `allow_on_headers_stop_iteration`.
+    pub(super) holds_headers: bool,
+}
+
+impl Gateway {
+    /// What both say.
+    pub(super) fn and(self, other: Self) -> Self {
+        let holds_headers = self.holds_headers || other.holds_headers;
+        Self { buffer: self.buffer.max(other.buffer), holds_headers }
+    }
+}
 
 /// What was found in a file.
 #[derive(Debug, Default)]
 pub(super) struct Search {
     pub(super) places: Vec<Place>,
     pub(super) findings: Vec<Finding>,
-    /// The largest body that Envoy Gateway policies of the same file let the listener hold.
-    pub(super) gateway_buffer: Option<u64>,
+    /// What Envoy Gateway policies say about listeners.
+    pub(super) gateway: Gateway,
     /// The names of our filters in filter chains.
     names: BTreeSet<String>,
     /// Filters that a route or virtual host turns off: name and place.
@@ -92,6 +110,8 @@ impl Search {
                 for (key, value) in members {
                     self.node(value, &at.at(member(&at.path, key)), &buffer);
                 }
+                let own = self.places.iter().skip(known);
+                self.findings.extend(own.flat_map(|place| store_path::inspect(node, at, place)));
                 if let Some(slowest) = chain::slowest_route(node, at) {
                     let own = self.places.iter_mut().skip(known);
                     own.for_each(|place| place.slowest = Some(slowest.clone()));
@@ -129,6 +149,11 @@ impl Search {
             }
             "ClientTrafficPolicy" => self.raise_gateway_buffer(spec.pointer("/connection/bufferLimit")),
             "BackendTrafficPolicy" => self.raise_gateway_buffer(spec.pointer("/requestBuffer/limit")),
+            "EnvoyPatchPolicy" => {
+                let mut patches = list(spec, &path, "json_patches").into_iter();
+                self.gateway.holds_headers |= patches.any(|(patch, _)| sets_hold_flag(patch));
+                return false;
+            }
             "EnvoyFilter" => {
                 self.findings.extend(chain::inspect_patches(spec, &at.at(path)));
                 return false;
@@ -139,7 +164,7 @@ impl Search {
     }
 
     fn raise_gateway_buffer(&mut self, limit: Option<&Value>) {
-        self.gateway_buffer = self.gateway_buffer.max(limit.and_then(bytes));
+        self.gateway.buffer = self.gateway.buffer.max(limit.and_then(bytes));
     }
 
     /// An HTTP filter of a chain. `true` if it is a Wasm filter.
@@ -175,6 +200,14 @@ impl Search {
     }
 }
 
+/// Whether a JSON patch gives a filter the flag by which the host holds headers.
+fn sets_hold_flag(patch: &Value) -> bool {
+    let operation = patch.get("operation").unwrap_or(&Value::Null);
+    let adds = matches!(text(operation, "op"), Some("add" | "replace"));
+    let path = text(operation, "path").unwrap_or_default();
+    adds && is_true(operation, "value") && path.ends_with("allow_on_headers_stop_iteration")
+}
+
 /// The plugin configuration of a Wasm filter, plain or as a TypedStruct; with its path.
 pub(super) fn wasm_plugin<'v>(filter: &'v Value, path: &str) -> Option<(&'v Value, String)> {
     let (typed, path) = field(filter, path, "typed_config")?;
@@ -191,11 +224,16 @@ pub(super) fn wasm_plugin<'v>(filter: &'v Value, path: &str) -> Option<(&'v Valu
 
 /// Whether an entry of a filter chain is this filter.
 pub(super) fn is_our_filter(filter: &Value) -> bool {
-    let at = Location { document: None, path: String::new() };
-    let name = text(filter, "name");
     match wasm_plugin(filter, "") {
-        Some((plugin, _)) => place::envoy(name, plugin, &at, Buffer::Unknown).is_some(),
+        Some(_) => our_config(filter).is_some(),
         // Discovered by ECDS: only the name is known.
-        None => name.is_some_and(is_our_name),
+        None => text(filter, "name").is_some_and(is_our_name),
     }
+}
+
+/// The configuration in an entry of a filter chain, if that is this filter.
+pub(super) fn our_config(filter: &Value) -> Option<Configured> {
+    let at = Location { document: None, path: String::new() };
+    let (plugin, _) = wasm_plugin(filter, "")?;
+    place::envoy(text(filter, "name"), plugin, &at, Buffer::Unknown).map(|place| place.config)
 }

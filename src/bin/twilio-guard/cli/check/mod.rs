@@ -9,8 +9,9 @@ mod leaks;
 mod place;
 mod rules;
 mod secrets;
+mod store_path;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
 use twilio_guard::config::Environment;
@@ -20,7 +21,7 @@ use super::args::CheckArgs;
 use super::input;
 use super::outcome::{Failure, Outcome};
 use document::Documents;
-use find::Search;
+use find::{Gateway, Search};
 use finding::{Finding, Location, Severity};
 pub(crate) use secrets::Placeholders;
 
@@ -81,13 +82,20 @@ impl Answer {
 fn configured(args: &CheckArgs) -> Result<Vec<Answer>, Failure> {
     let real = NativeEnvironment(|name: &str| std::env::var(name).ok());
     let environment: Option<&dyn Environment> = if args.env { Some(&real) } else { None };
-    let answer = |path: &PathBuf| {
-        let search = search(path)?.1;
-        let findings = examine(&search, environment);
+    let searches = args.files.iter().map(|path| Ok(search(path)?.1)).collect::<Result<Vec<_>, _>>()?;
+    // A policy and the filter often stand in different files.
+    let gateway = searches.iter().fold(Gateway::default(), |all, search| all.and(search.gateway));
+    let is_anywhere = searches.iter().any(|search| !search.places.is_empty());
+    let answer = |search: Search| {
+        let is_about_it = is_anywhere && search.gateway != Gateway::default();
+        let findings = match search.places.is_empty() && !is_about_it {
+            true => vec![not_found()],
+            false => examine(&search, environment, gateway),
+        };
         let seen = search.places.into_iter().map(|place| (place.kind, place.location)).collect();
-        Ok(Answer { name: "configuration", seen, findings })
+        Answer { name: "configuration", seen, findings }
     };
-    args.files.iter().map(answer).collect()
+    Ok(searches.into_iter().map(answer).collect())
 }
 
 /// The sinks in each file.
@@ -123,18 +131,17 @@ fn search(path: &Path) -> Result<(Documents, Search), Failure> {
     Ok((documents, search))
 }
 
-fn examine(search: &Search, environment: Option<&dyn Environment>) -> Vec<Finding> {
-    if search.places.is_empty() {
-        let nowhere = Location { document: None, path: String::new() };
-        return vec![Finding::error(
-            "filter_not_found",
-            nowhere,
-            "the filter is configured nowhere in this file",
-            "check another file; a plugin is known by its configuration, or by twilio-guard in its name, root id or module",
-        )];
-    }
-    let of_places =
-        search.places.iter().flat_map(|place| rules::examine(place, environment, search.gateway_buffer));
+fn not_found() -> Finding {
+    Finding::error(
+        "filter_not_found",
+        Location { document: None, path: String::new() },
+        "the filter is configured nowhere in this file",
+        "check another file; a plugin is known by its configuration, or by twilio-guard in its name, root id or module",
+    )
+}
+
+fn examine(search: &Search, environment: Option<&dyn Environment>, gateway: Gateway) -> Vec<Finding> {
+    let of_places = search.places.iter().flat_map(|place| rules::examine(place, environment, gateway));
     of_places.chain(search.findings.iter().cloned()).collect()
 }
 

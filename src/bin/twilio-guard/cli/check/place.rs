@@ -78,6 +78,8 @@ pub(super) enum HeaderHold {
     Available,
     /// It could, but for a flag that is not set at this place.
     FlagMissing(Location),
+    /// It has no such flag, but what it makes of this can be patched.
+    Patched(&'static str),
     /// It has no such flag.
     Unavailable(&'static str),
 }
@@ -254,8 +256,8 @@ pub(super) fn gateway(policy: Option<&str>, entry: &Value, at: &Location) -> Opt
             inline: Vec::new(),
         }),
         fails_open: is_true(entry, "fail_open").then(|| at.at(member(&at.path, "failOpen"))),
-        header_hold: HeaderHold::Unavailable(
-            "set hold: body in the configuration, or set the flag on the generated filter by an EnvoyPatchPolicy",
+        header_hold: HeaderHold::Patched(
+            "set hold: body in the configuration, or set the flag on the generated filter by an EnvoyPatchPolicy (check its file in the same run)",
         ),
         buffer: Buffer::Gateway,
         slowest: None,

@@ -1,8 +1,9 @@
 //! What is wrong with one configuration in its place.
 
 use serde_json::Value;
-use twilio_guard::config::{Environment, Hold, Plan, Protection, Rule};
+use twilio_guard::config::{Environment, Hold, OnError, Plan, Protection, Rule};
 
+use super::find::Gateway;
 use super::finding::{Finding, Location, Severity};
 use super::place::{Buffer, HeaderHold, Place};
 use super::secrets;
@@ -13,11 +14,11 @@ const ENVOY_BUFFER: u64 = 1_048_576;
 /// The listener buffer that Envoy Gateway sets by default (envoyproxy/gateway#2600).
 const GATEWAY_BUFFER: u64 = 32_768;
 
-/// Examines a configuration. `gateway_buffer` is what Envoy Gateway policies of the same file set.
+/// Examines a configuration.
 pub(super) fn examine(
     place: &Place,
     environment: Option<&dyn Environment>,
-    gateway_buffer: Option<u64>,
+    gateway: Gateway,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
     let tree = place.config.tree().unwrap_or(Value::Null);
@@ -56,9 +57,10 @@ pub(super) fn examine(
     findings.extend(secrets::inline(place, &tree));
     findings.extend(secrets::not_passed(place, &tree));
     if let Some(plan) = &plan {
-        findings.extend(header_hold(place, plan));
-        findings.extend(buffer(place, plan, gateway_buffer));
+        findings.extend(header_hold(place, plan, gateway));
+        findings.extend(buffer(place, plan, gateway.buffer));
         findings.extend(lease(place, plan));
+        findings.extend(shared_store(place, plan));
     }
     findings
 }
@@ -81,7 +83,7 @@ fn verifying(plan: &Plan) -> impl Iterator<Item = &Rule> {
         .filter(|rule| matches!(rule.protection, Protection::Twilio(_) | Protection::Sendgrid(_)))
 }
 
-fn header_hold(place: &Place, plan: &Plan) -> Option<Finding> {
+fn header_hold(place: &Place, plan: &Plan, gateway: Gateway) -> Option<Finding> {
     if !verifying(plan).any(|rule| rule.hold == Hold::Headers) {
         return None;
     }
@@ -93,7 +95,8 @@ fn header_hold(place: &Place, plan: &Plan) -> Option<Finding> {
             "hold: headers needs a flag that is not set, so every request with a body is answered 503",
             "set allow_on_headers_stop_iteration: true here, or hold: body in the configuration",
         )),
-        HeaderHold::Unavailable(remedy) => Some(Finding::error(
+        HeaderHold::Patched(_) if gateway.holds_headers => None,
+        HeaderHold::Patched(remedy) | HeaderHold::Unavailable(remedy) => Some(Finding::error(
             "hold_unavailable",
             place.location.clone(),
             "this kind of resource cannot set allow_on_headers_stop_iteration, so with hold: headers every request with a body is answered 503",
@@ -116,6 +119,34 @@ fn lease(place: &Place, plan: &Plan) -> Option<Finding> {
             "raise replay.dedupe.lease above timeout times tries, or lower the timeout",
         )
     })
+}
+
+/// What a shared store is told to do while it cannot be asked, and how long asking it may take.
+fn shared_store(place: &Place, plan: &Plan) -> Vec<Finding> {
+    let Some(shared) = &plan.replay_store().shared else { return Vec::new() };
+    let warn = |code, key: &str, problem, remedy| {
+        Finding::warning(code, place.location.clone(), problem, remedy)
+            .within(format!("replay.store.redis.{key}"))
+    };
+    let mut findings = Vec::new();
+    if shared.on_error == OnError::Allow {
+        findings.push(warn(
+            "store_fails_open",
+            "on_error",
+            "while Redis does not answer and the own store fails, every copy of a capture passes",
+            "use deny, or local",
+        ));
+    }
+    let remembering = plan.rules().filter(|rule| rule.remembers());
+    if remembering.map(|rule| rule.replay.dedupe.lease).min().is_some_and(|lease| lease < shared.timeout) {
+        findings.push(warn(
+            "lease_too_short",
+            "timeout",
+            "a request may wait for Redis longer than its lease, and a copy then passes beside it",
+            "raise replay.dedupe.lease above the timeout, or lower the timeout",
+        ));
+    }
+    findings
 }
 
 fn buffer(place: &Place, plan: &Plan, gateway_buffer: Option<u64>) -> Option<Finding> {

@@ -88,8 +88,9 @@ pub(super) fn judge(
             on_refusal(rule, &head, &refused);
             Verdict::refused("refused", rule, &refused)
         }
-        // The body of an unprotected request passes; a decision is never left open at the end of the body.
-        Step::Forward(Disposition::Unprotected) | Step::Pass | Step::Hold | Step::HoldBody => {
+        // The body of an unprotected request passes; a decision is never left open at the end of the body, and no store is asked
+        // before a request is admitted.
+        Step::Forward(Disposition::Unprotected) | Step::Pass | Step::Hold | Step::HoldBody | Step::Ask(_) => {
             Verdict::new("unprotected", rule)
         }
     }

@@ -22,7 +22,7 @@ mod walk;
 use serde_json::Value;
 
 use super::document::{self, Documents};
-use super::find::Search;
+use super::find::{Gateway, Search};
 use super::finding::{Finding, Location, Severity};
 use super::rules;
 use facts::Facts;
@@ -69,7 +69,8 @@ fn one(file: &File<'_>, facts: &Facts, allowed: &[String]) -> Report {
         walk.document(root, &Location { document, path: String::new() });
     }
     let mut report = walk.report;
-    let of_places = file.search.places.iter().flat_map(|place| rules::examine(place, None, None));
+    let of_places =
+        file.search.places.iter().flat_map(|place| rules::examine(place, None, Gateway::default()));
     let shared = of_places.chain(file.search.findings.iter().cloned());
     let shared = shared.filter(|finding| SHARED.contains(&finding.code));
     report.findings.extend(shared.map(|finding| Finding { severity: Severity::Error, ..finding }));

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::{Rfc2822, Rfc3339};
 
+use super::messages::sid;
 use super::replaying;
-use super::scene::sid;
 use crate::support::http::Request;
 use crate::support::scenarios::{ACCOUNT, TOKEN};
 use crate::support::sendgrid::{self, Sendgrid};
@@ -14,18 +14,18 @@ use crate::support::sign::{SETTINGS, SIGNATURE, Twilio, encode_form};
 
 /// A kind of traffic.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Kind {
+pub struct Kind {
     /// The route, and its path.
-    pub(super) route: &'static str,
-    pub(super) profile: &'static str,
+    pub route: &'static str,
+    pub profile: &'static str,
     /// Whether the route is set to count everything.
-    pub(super) counts_all: bool,
+    pub counts_all: bool,
     /// How many deliveries the documentation promises at most; `None` where it promises nothing.
-    pub(super) bound: Option<usize>,
+    pub bound: Option<usize>,
 }
 
 /// Every profile, and those that do not count by default once more, counted.
-pub(super) const KINDS: [Kind; 13] = [
+pub const KINDS: [Kind; 13] = [
     kind("messaging", "messaging"),
     kind("message-status", "message-status"),
     Kind { bound: None, ..kind("voice", "voice") },
@@ -46,7 +46,7 @@ const fn kind(route: &'static str, profile: &'static str) -> Kind {
 }
 
 /// A plugin with a route for each kind.
-pub(super) fn settings() -> Value {
+pub fn settings() -> Value {
     let routes = KINDS.map(|Kind { route, profile, counts_all, .. }| {
         let is_mail = matches!(profile, "sendgrid-events" | "inbound-parse");
         let mut own = json!({
@@ -64,8 +64,8 @@ pub(super) fn settings() -> Value {
 }
 
 /// A request that was captured just now.
-pub(super) struct Capture {
-    pub(super) request: Request,
+pub struct Capture {
+    pub request: Request,
     /// The parameters of a form, in the order of their names.
     params: Vec<(String, String)>,
     sendgrid: Option<Signature>,
@@ -73,7 +73,7 @@ pub(super) struct Capture {
 
 impl Capture {
     /// A capture of its own for each number. Its path begins with that of the route.
-    pub(super) fn new(kind: Kind, number: usize) -> Self {
+    pub fn new(kind: Kind, number: usize) -> Self {
         let target = format!("/{}/{number}", kind.route);
         let (call, message) = (sid("CA", number), sid("SM", number));
         let now = OffsetDateTime::now_utc();
@@ -131,7 +131,7 @@ impl Capture {
     }
 
     /// Other requests that are the same capture, and have to be counted with it.
-    pub(super) fn equals(&self) -> Vec<(String, Request)> {
+    pub fn equals(&self) -> Vec<(String, Request)> {
         let request = || self.request.clone();
         let mut all = vec![
             ("the same bytes".to_owned(), request()),
@@ -192,7 +192,7 @@ impl Capture {
 
     /// Other requests that carry the same signature, of which none may be delivered once the capture was: the same signed text
     /// cut in another way, other encodings, other methods.
-    pub(super) fn relatives(&self) -> Vec<(String, Request)> {
+    pub fn relatives(&self) -> Vec<(String, Request)> {
         let request = || self.request.clone();
         let mut all = Vec::new();
         for (index, pair) in self.params.windows(2).enumerate() {

@@ -2,15 +2,15 @@
 
 use serde_json::{Value, json};
 
-use crate::support::Result;
-use crate::support::access_log::LogLine;
-use crate::support::client::{self, Protocol};
-use crate::support::config::{EnvoyConfig, WasmFilter};
-use crate::support::envoy::Envoy;
-use crate::support::http::{Request, Response};
-use crate::support::module;
-use crate::support::scenarios::{ACCOUNT, TOKEN};
-use crate::support::upstream::{Recorded, Upstream};
+use super::Result;
+use super::access_log::LogLine;
+use super::client::{self, Protocol};
+use super::config::{EnvoyConfig, WasmFilter};
+use super::envoy::Envoy;
+use super::http::{Request, Response};
+use super::module;
+use super::scenarios::{ACCOUNT, TOKEN};
+use super::upstream::{Recorded, Upstream};
 
 /// A plugin configuration with the test account and these routes; other keys can be set on the value.
 pub fn plugin(default: &str, routes: Value) -> Value {
@@ -71,6 +71,12 @@ impl Exchange {
         values.next().filter(|_| values.next().is_none())?.to_str().ok()
     }
 
+    /// Has to have arrived as this pass of its capture.
+    pub fn assert_pass(&self, what: &str, expected: &str) {
+        let marks: Vec<_> = self.received.iter().map(Recorded::replay_mark).collect();
+        assert_eq!(marks, [expected], "{what}: {}", self.line.0);
+    }
+
     /// Compares with what was promised.
     pub fn assert(&self, what: &str, expected: Outcome) {
         let verdict = self.line.field("verdict");
@@ -92,6 +98,19 @@ impl Exchange {
     }
 }
 
+/// Sends one request over a connection of its own and sees what becomes of it.
+pub async fn exchange(
+    upstream: &Upstream,
+    envoy: &Envoy,
+    protocol: Protocol,
+    request: &Request,
+) -> Result<Exchange> {
+    let (lines, requests) = (envoy.access_log().len(), upstream.count());
+    let response = client::send(envoy.address(), protocol, request).await?;
+    let line = envoy.wait_for_access_log(lines + 1).await?.remove(lines);
+    Ok(Exchange { response, line, received: upstream.requests().split_off(requests) })
+}
+
 /// An upstream and an Envoy, for tests that send one request after the other.
 pub struct Guarded {
     /// The application.
@@ -109,10 +128,7 @@ impl Guarded {
 
     /// Sends one request over a connection of its own and sees what becomes of it.
     pub async fn send(&self, protocol: Protocol, request: &Request) -> Result<Exchange> {
-        let (lines, requests) = (self.envoy.access_log().len(), self.upstream.count());
-        let response = client::send(self.envoy.address(), protocol, request).await?;
-        let line = self.envoy.wait_for_access_log(lines + 1).await?.remove(lines);
-        Ok(Exchange { response, line, received: self.upstream.requests().split_off(requests) })
+        exchange(&self.upstream, &self.envoy, protocol, request).await
     }
 
     /// Sends one request over each protocol and compares with what was promised.

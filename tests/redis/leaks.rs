@@ -1,0 +1,137 @@
+//! Many requests, of which many break off: nothing is left of them, neither connections nor calls nor memory.
+//!
+//! The short form runs with the other tests; `make soak` runs the long one. `SOAK_REQUESTS` changes it.
+#![allow(clippy::print_stdout, reason = "the long form is run for its figures")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+
+use crate::scene::{OnError, Scene, WAITING, Way, replica};
+use crate::support::client::{Client, Protocol};
+use crate::support::{Error, Result, eventually};
+
+/// Of so many requests one breaks off.
+const ABORTED: u32 = 5;
+
+const SENDERS: u64 = 8;
+
+/// What Envoy's memory may grow by in the second half, in KiB: buffers, statistics and 45 bytes for each capture.
+const TOLERANCE: u64 = 6 << 10;
+
+#[tokio::test]
+async fn nothing_is_left_of_ten_thousand_requests() -> Result<()> {
+    leave_nothing(Way::Kept, 10_000).await
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_a_connection_for_each_call() -> Result<()> {
+    leave_nothing(Way::Direct, 2_000).await
+}
+
+#[tokio::test]
+#[ignore = "takes minutes: make soak"]
+async fn nothing_is_left_of_many_requests() -> Result<()> {
+    let requests = std::env::var("SOAK_REQUESTS").map_or(Ok(50_000), |text| text.parse())?;
+    for way in Way::BOTH {
+        leave_nothing(way, requests).await?;
+    }
+    Ok(())
+}
+
+async fn leave_nothing(way: Way, requests: u64) -> Result<()> {
+    let scene = Arc::new(Scene::start(1, |it| replica(it, OnError::Deny, way)).await?);
+    scene.recovers("the start", 0).await?;
+    let began = Instant::now();
+    let mut resident = vec![scene.replicas[0].resident_kib()?];
+    let (mut answered, mut broken) = (0, 0);
+    for half in 0..2 {
+        let mut senders = JoinSet::new();
+        for sender in 0..SENDERS {
+            let protocol = Protocol::BOTH[usize::try_from(sender % 2)?];
+            let random = fastrand::Rng::with_seed(half * SENDERS + sender);
+            senders.spawn(send(Arc::clone(&scene), protocol, random, requests / 2 / SENDERS));
+        }
+        while let Some(done) = senders.join_next().await {
+            let (ended, left) = done??;
+            answered += ended;
+            broken += left;
+        }
+        calm(&scene, way).await?;
+        resident.push(scene.replicas[0].resident_kib()?);
+    }
+    let clients = scene.redis.clients()?;
+    let stats = scene.replicas[0].stats_matching("cluster.").await?;
+    let stat = |name: &str| stats.get(&format!("cluster.{name}")).copied().unwrap_or_default();
+    println!(
+        "{way:?}: {answered} answered and {broken} broken off in {:?}; abandoned questions: {}; connections to Redis: {clients} open, \
+         {} ever; to its proxy: {} open; KiB resident {resident:?}",
+        began.elapsed(),
+        scene.answers(0, &["abandoned"]).await?,
+        stat("redis.upstream_cx_total"),
+        stat("twilio_guard_redis_proxy.upstream_cx_active"),
+    );
+    assert!(resident[2] <= resident[1] + TOLERANCE, "{way:?}: {resident:?}");
+    // A worker keeps one connection, or none.
+    assert!(clients <= if way == Way::Kept { 2 } else { 0 }, "{way:?}: {clients}");
+    assert!(stat("twilio_guard_store.upstream_cx_active") <= 2, "{way:?}");
+    let scene = Arc::into_inner(scene);
+    scene.ok_or("somebody still sends")?.assert_sound(&format!("{way:?}")).await
+}
+
+/// Sends messages, of which some break off at any moment. How many were answered, and how many not.
+async fn send(
+    scene: Arc<Scene>,
+    protocol: Protocol,
+    mut random: fastrand::Rng,
+    count: u64,
+) -> Result<(u64, u64)> {
+    let address: SocketAddr = scene.replicas[0].address();
+    let (mut answered, mut broken) = (0, 0);
+    let mut client = Client::connect(address, protocol).await?;
+    for _ in 0..count {
+        let message = scene.message("/sms");
+        let (feed, pending) = client.start(&message, Some(u64::try_from(message.body.len())?)).await?;
+        if random.u32(..ABORTED) > 0 {
+            feed.data(message.body);
+            drop(feed);
+            let status = pending.response().await?.status;
+            assert_eq!(status, 200);
+            answered += 1;
+            continue;
+        }
+        match random.u32(..3) {
+            // Before the verdict.
+            0 => feed.data(message.body.slice(..20)),
+            // Some time between the head and the answer.
+            _ => feed.data(message.body),
+        }
+        tokio::time::sleep(Duration::from_micros(random.u64(..6_000))).await;
+        drop((feed, pending));
+        broken += 1;
+        if protocol == Protocol::Http1 {
+            client = Client::connect(address, protocol).await?;
+        }
+    }
+    Ok::<_, Error>((answered, broken))
+}
+
+/// Waits until nothing is under way and nothing waits.
+async fn calm(scene: &Scene, way: Way) -> Result<()> {
+    let gauges = [
+        "http.ingress.downstream_rq_active",
+        "cluster.twilio_guard_store.upstream_rq_active",
+        "cluster.twilio_guard_redis_proxy.upstream_cx_active",
+        "cluster.redis.upstream_rq_active",
+        WAITING,
+    ];
+    eventually("calm", async || {
+        let stats = scene.replicas[0].stats_matching("").await.ok()?;
+        let is_calm = gauges.iter().all(|gauge| stats.get(*gauge).is_none_or(|value| *value == 0));
+        let clients = scene.redis.clients().ok()?;
+        (is_calm && (way == Way::Kept || clients == 0)).then_some(())
+    })
+    .await
+}
