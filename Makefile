@@ -3,16 +3,22 @@
 TARGET := wasm32-wasip1
 CARGO ?= cargo
 
-# The demo's ports: make run PORT=10010 ADMIN_PORT=9911 (0 takes a free port).
+# The demo's ports: make run PORT=10010 ADMIN_PORT=9911 (0 takes a free port). What runs it, and the tests: make run RUNNER=func-e,
+# ENVOY_PATH=/usr/bin/envoy, ENVOY_VERSION=1.36.4 (docs/envoy-versions.md).
 PORT ?= 10000
 ADMIN_PORT ?= 9901
 export PORT ADMIN_PORT
+
+# What of the end-to-end tests the oldest supported Envoy runs for each change; the rest is for make test-matrix.
+ON_OLDEST := ENVOY_VERSION=1.36.4 ENVOY_PATH= RUNNER=
+CORE := wire:: operations::hold_body operations::log_view operations::observe operations::secrets operations::start_up operations::updates \
+  schemes::sendgrid replay::attacker::
 
 .DEFAULT_GOAL := help
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: ## Add the wasm target to the Rust toolchain where it is missing
@@ -34,13 +40,48 @@ run: wasm ## See it work in a real Envoy on 127.0.0.1:10000, then keep serving u
 demo: wasm ## The same, but exit; fails if any outcome differs from the table
 	$(CARGO) run --example demo
 
+.PHONY: run-redis
+run-redis: wasm redis ## See two Envoys share one replay window through Redis, until Ctrl-C
+	$(CARGO) run --example demo-redis -- --serve
+
+.PHONY: demo-redis
+demo-redis: wasm redis ## The same, but exit; fails if any outcome differs from the table
+	$(CARGO) run --example demo-redis
+
+# The tests take PyPI's Redis 6.2, which has no TLS, where there is none on PATH.
+.PHONY: redis
+redis: ## Install redis-server where that is possible, else say what is missing
+	@command -v redis-server >/dev/null && command -v redis-cli >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	    { apt-get install -qq -y redis-server || { apt-get update -qq && apt-get install -qq -y redis-server; }; } >/dev/null 2>&1; } || \
+	  echo "no redis-server: tests of TLS to Redis are skipped (Debian: apt-get install redis-server)" >&2
+
 .PHONY: test
-test: wasm ## Run every test, those in a real Envoy included
+test: wasm redis ## Run every test, those in a real Envoy included
 	$(CARGO) test
 
+.PHONY: test-docker
+test-docker: wasm ## Run envoy/docker/compose.yaml and try it from outside (ENVOY_IMAGE, REDIS_IMAGE); `test` does it, too
+	$(CARGO) test --test docker
+
+.PHONY: test-core
+test-core: wasm ## Run the core of the end-to-end tests on the oldest supported Envoy
+	$(ON_OLDEST) $(CARGO) test --test quickstart --test hardened --test leaks
+	$(ON_OLDEST) $(CARGO) test --test e2e -- $(CORE)
+
+.PHONY: test-matrix
+test-matrix: wasm ## Run the end-to-end tests on every supported Envoy, and write the README's table (a quarter of an hour)
+	$(CARGO) test --test matrix -- --ignored --nocapture every_supported_envoy_keeps_its_promises
+
 .PHONY: soak
-soak: wasm ## Watch the replay store's memory over many windows (two minutes; SOAK_WINDOWS, SOAK_RATE)
+soak: wasm ## Watch the replay stores' memory over many windows and requests (minutes; SOAK_WINDOWS, SOAK_RATE, SOAK_REQUESTS)
 	$(CARGO) test --test e2e -- --ignored --nocapture memory_is_flat_over_many_windows
+	$(CARGO) test --test redis -- --ignored --nocapture nothing_is_left_of_many_requests
+
+.PHONY: cost
+cost: wasm redis ## Measure what replay windows cost, local and through Redis (a minute; on a quiet machine)
+	$(CARGO) test --test e2e -- --ignored --nocapture replay::cost
+	$(CARGO) test --test redis -- --ignored --nocapture cost
 
 # A package of its own: building and testing the filter needs nothing of it.
 BENCH = --manifest-path benches/Cargo.toml --target-dir target/benches --release
@@ -56,6 +97,14 @@ bench-wasm: setup ## The same as WebAssembly, under Node
 	  set -ex; $(CARGO) build $(BENCH) --target $(TARGET); \
 	  CRITERION_HOME=target/benches/$(TARGET)/criterion \
 	  node --no-warnings --no-liftoff benches/wasi.mjs target/benches/$(TARGET)/release/costs.wasm --bench
+
+.PHONY: image
+image: wasm ## Save the module's container image in target/image and print its digests; needs no Docker
+	$(CARGO) run --example image
+
+.PHONY: docker-envoy
+docker-envoy: setup ## Make the Docker image twilio-guard-envoy of this machine's Envoy, where no registry can be reached
+	$(CARGO) run --example image -- --envoy
 
 .PHONY: lint
 lint: setup ## Check formatting, clippy (native and wasm) and documentation, warnings as errors
