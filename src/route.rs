@@ -5,8 +5,8 @@
 //! weaker than one that such a reading would reach:
 //!
 //! 1. **An ambiguous path** ([`CanonicalPath`]): the proxy and the application may resolve it differently, to any
-//!    path at all. It is accepted only by a rule than which none is stricter. CONNECT and upgrades other than WebSocket, whose
-//!    tunnels can carry any request, count as ambiguous.
+//!    path at all. It is accepted only by a rule than which none is stricter, of those that a request for this host can meet.
+//!    CONNECT and upgrades other than WebSocket, whose tunnels can carry any request for any host, count as ambiguous.
 //! 2. **A lenient reading** ([`LoosePath`]): a path that many applications would take for one of a stricter route is refused,
 //!    unless the rule found was configured for exactly that path.
 //! 3. **Another method**: a request whose host and path a stricter route takes is not let through because its
@@ -15,7 +15,8 @@
 //! Whether such a refusal is enforced is for the stricter rule to say: it is the one that is protected.
 //!
 //! The host is a plain condition of the match. A host that cannot be read matches no route, so it is refused where a stricter
-//! route would have asked for one. A well-formed foreign host is not: routing by host is the proxy's own business.
+//! route would have asked for one. A well-formed foreign host is not: routing by host is the proxy's own business. Where no rule
+//! protects anything of a host, no reading of its paths is refused: the plain one would pass as well.
 
 use std::sync::Arc;
 
@@ -69,22 +70,21 @@ fn gate<'p>(
     path: &CanonicalPath<'_>,
     head: &RequestHead<'_>,
 ) -> Option<Gate<'p>> {
-    if rule.is_strictest() {
-        return None;
-    }
-    if path.ambiguous || is_tunnel(head) {
-        return Some(Gate { reject: Reject::AmbiguousPath, mode: rule.guarded_mode(), protects: None });
-    }
-    let stricter = || {
-        let routes = rule.stricter_routes().iter().filter_map(|&index| plan.routes().get(index));
-        // Where the host cannot be read, it could be any.
-        routes.filter(move |(other, _)| host.is_none() || other.matches_host(host))
-    };
-    let protect = |reject, is_reached: &dyn Fn(&Matcher) -> bool| {
-        let reached = || stricter().filter(|(other, _)| is_reached(other)).map(|(_, rule)| rule);
+    let is_tunnel = is_tunnel(head);
+    // What a tunnel carries, may be for any host.
+    let stricter = stricter(plan, rule, host.filter(|_| !is_tunnel));
+    let protect_any = |reject, is_reached: &dyn Fn(Option<&Matcher>) -> bool| {
+        let reached = || stricter.iter().filter(|(other, _)| is_reached(*other)).map(|(_, rule)| *rule);
         let enforced = reached().find(|rule| rule.mode == Mode::Enforce);
         let rule = enforced.or_else(|| reached().next())?;
         Some(Gate { reject, mode: rule.mode, protects: Some(rule) })
+    };
+    if path.ambiguous || is_tunnel {
+        let gate = protect_any(Reject::AmbiguousPath, &|_| true)?;
+        return Some(Gate { protects: None, ..gate });
+    }
+    let protect = |reject, is_reached: &dyn Fn(&Matcher) -> bool| {
+        protect_any(reject, &|other| other.is_some_and(is_reached))
     };
     let names_path = matches!(matcher, Some(Matcher { path: Some(PathPattern::Exact(_)), .. }));
     let names_method = names_path && matcher.is_some_and(|matcher| matcher.methods.is_some());
@@ -96,7 +96,7 @@ fn gate<'p>(
         protect(Reject::HostNotAccepted, &|other| host.is_none() && other.hosts.is_some() && is_taken(other))
     };
     let by_path = || {
-        if names_path || stricter().next().is_none() {
+        if names_path || stricter.is_empty() {
             return None;
         }
         let readings = LoosePath::of(head.path()).readings();
@@ -104,6 +104,25 @@ fn gate<'p>(
         protect(Reject::AmbiguousPath, &|other| !is_taken(other) && other.loose.as_ref().is_some_and(is_read))
     };
     or_enforced(or_enforced(by_method, by_host), by_path)
+}
+
+/// The rules stricter than this one that some request for this host can meet; the default has no matcher. Where the host cannot be
+/// read, it could be any.
+fn stricter<'p>(
+    plan: &'p Plan,
+    rule: &Rule,
+    host: Option<&[u8]>,
+) -> Vec<(Option<&'p Matcher>, &'p Arc<Rule>)> {
+    let takes_rest = |(matcher, _): &(Matcher, _)| matcher.takes_everything_for(host);
+    let last = plan.routes().iter().position(takes_rest).unwrap_or(usize::MAX);
+    let reached = rule.stricter_rules().iter().take_while(|index| **index <= last);
+    let of_host = reached.filter_map(|index| match plan.routes().get(*index) {
+        Some((matcher, rule)) => {
+            (host.is_none() || matcher.matches_host(host)).then_some((Some(matcher), rule))
+        }
+        None => Some((None, plan.default_rule())),
+    });
+    of_host.collect()
 }
 
 /// The first gate that is enforced; where none is, the first. One that is only observed must not hide another.

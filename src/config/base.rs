@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::limits::{compile_limits, compile_statuses};
-use super::plan::Rank;
 use super::profile::{Profile, ReplayPreset};
 use super::raw::{RawConfig, RawRoute, Verify};
 use super::replay::{Levels, RawRouteReplay, compile_replay};
@@ -157,7 +156,7 @@ impl<'a> Base<'a> {
             redaction: self.redaction.clone(),
             replay,
             mint_keys: Arc::clone(&self.mint_keys),
-            rank: Rank::default(),
+            stricter: Vec::new(),
         };
         check_candidates(&rule, "limits")?;
         refuse_late_strip(&rule, "replay.minted.strip")?;
@@ -207,7 +206,7 @@ impl<'a> Base<'a> {
             )?,
             replay,
             mint_keys: Arc::clone(&self.mint_keys),
-            rank: Rank::default(),
+            stricter: Vec::new(),
         };
         check_candidates(&rule, &format!("{path}.limits"))?;
         refuse_late_strip(&rule, &format!("{level}.minted.strip"))?;

@@ -125,10 +125,11 @@ impl Matcher {
         if let Some(PathPattern::Template(segments)) = &self.path { Some(segments.clone()) } else { None }
     }
 
-    /// Whether every request with a proper path is this route's.
-    pub(super) fn takes_everything(&self) -> bool {
+    /// Whether every request for this host is this route's; where there is none, every request at all.
+    #[must_use]
+    pub fn takes_everything_for(&self, host: Option<&[u8]>) -> bool {
         let any_path = self.path.as_ref().is_none_or(|path| *path == PathPattern::Prefix(b"/".to_vec()));
-        any_path && self.hosts.is_none() && self.methods.is_none()
+        any_path && self.matches_host(host) && self.methods.is_none()
     }
 
     /// Whether every request of `other` is also one of `self`.

@@ -1,6 +1,5 @@
 //! How rules relate: which route hides another, and which rule demands more than which.
 
-use super::plan::Rank;
 use super::{ConfigError, Hold, Matcher, Mode, Protection, Rule};
 
 /// Refuses a route that an earlier one hides completely.
@@ -20,27 +19,16 @@ pub(super) fn refuse_hidden_routes(routes: &[(Matcher, Rule)]) -> Result<(), Con
 
 /// Records, for each rule, which others are stricter. A default that a catch-all route leaves nothing to is not counted.
 pub(super) fn rank(routes: &mut [(Matcher, Rule)], default: &mut Rule) {
-    let ranks: Vec<Rank> = {
-        let rules: Vec<&Rule> = routes.iter().map(|(_, rule)| rule).chain([&*default]).collect();
-        let is_default_reached = !routes.iter().any(|(matcher, _)| matcher.takes_everything());
-        let reached = rules.len().saturating_sub(usize::from(!is_default_reached));
-        let rank = |rule: &&Rule| {
-            let others = rules.iter().take(reached).enumerate();
-            let stricter: Vec<_> = others.filter(|(_, other)| !is_at_least_as_strict(rule, other)).collect();
-            Rank {
-                is_strictest: stricter.is_empty(),
-                is_guard_enforced: stricter.iter().any(|(_, other)| other.mode == Mode::Enforce),
-                stricter_routes: stricter
-                    .iter()
-                    .map(|(index, _)| *index)
-                    .filter(|&index| index < routes.len())
-                    .collect(),
-            }
-        };
-        rules.iter().map(rank).collect()
+    let is_default_reached = !routes.iter().any(|(matcher, _)| matcher.takes_everything_for(None));
+    let rules: Vec<&Rule> = routes.iter().map(|(_, rule)| rule).chain([&*default]).collect();
+    let reached = rules.len().saturating_sub(usize::from(!is_default_reached));
+    let stricter = |rule: &&Rule| -> Vec<usize> {
+        let others = rules.iter().take(reached).enumerate();
+        others.filter(|(_, other)| !is_at_least_as_strict(rule, other)).map(|(index, _)| index).collect()
     };
-    for (rule, rank) in routes.iter_mut().map(|(_, rule)| rule).chain([default]).zip(ranks) {
-        rule.rank = rank;
+    let ranks: Vec<_> = rules.iter().map(stricter).collect();
+    for (rule, stricter) in routes.iter_mut().map(|(_, rule)| rule).chain([default]).zip(ranks) {
+        rule.stricter = stricter;
     }
 }
 

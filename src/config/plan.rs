@@ -118,15 +118,7 @@ pub struct Rule {
     pub replay: Replay,
     /// Keys by which the application mints callback URLs.
     pub mint_keys: Arc<[MintKey]>,
-    pub(super) rank: Rank,
-}
-
-/// Where a rule stands among the others.
-#[derive(Debug, Default)]
-pub(super) struct Rank {
-    pub(super) is_strictest: bool,
-    pub(super) is_guard_enforced: bool,
-    pub(super) stricter_routes: Vec<usize>,
+    pub(super) stricter: Vec<usize>,
 }
 
 impl Rule {
@@ -136,22 +128,11 @@ impl Rule {
         self.replay.dedupe.eligible != Eligible::None && self.protection.methods().is_some()
     }
 
-    /// Whether no other rule of the plan demands more than this one in any respect. It may then take targets that can be read in two ways.
+    /// The rules that demand more than this one in some respect, by their index in [`Plan::rules`]. A rule without any may take targets that
+    /// can be read in two ways.
     #[must_use]
-    pub const fn is_strictest(&self) -> bool {
-        self.rank.is_strictest
-    }
-
-    /// Whether a stricter rule is enforced: whether what is refused for its sake is refused for good.
-    #[must_use]
-    pub const fn guarded_mode(&self) -> Mode {
-        if self.rank.is_guard_enforced { Mode::Enforce } else { Mode::Observe }
-    }
-
-    /// The routes, by index, that demand more than this rule in some respect.
-    #[must_use]
-    pub fn stricter_routes(&self) -> &[usize] {
-        &self.rank.stricter_routes
+    pub fn stricter_rules(&self) -> &[usize] {
+        &self.stricter
     }
 }
 

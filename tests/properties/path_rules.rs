@@ -254,6 +254,62 @@ fn every_spelling_of_a_host_is_that_host() {
     assert_eq!(request.send(&plan), Outcome::Unprotected, "another host is another route's");
 }
 
+/// Requests for a host that no route protects.
+fn for_other_host(plan: &Plan, target: &str) -> Outcome {
+    let mut request = Request::new("POST", target);
+    request.authority = b"shop.example.org".to_vec();
+    request.send(plan)
+}
+
+#[test]
+fn another_host_that_nothing_protects_keeps_its_spellings() {
+    // The plain path passes for that host as well, so to refuse another reading of it protects nothing.
+    let closed = json!({"name": "sms", "match": {"path": "/sms", "hosts": [HOST]}, "verify": "twilio"});
+    let rest = json!({"name": "rest", "match": {"path_prefix": "/", "hosts": [HOST]}, "verify": "deny"});
+    let plan = routes("none", &json!([closed, rest]));
+    for target in SPELLINGS.iter().chain(&["/a//b", "/a;b", "/a%2Fb", "/a%5cb"]) {
+        assert_eq!(for_other_host(&plan, target), Outcome::Unprotected, "{target}");
+    }
+    assert_stopped(&plan, SPELLINGS);
+    // What the tunnel carries names its own host.
+    let mut request = Request::new("CONNECT", "");
+    request.authority = b"shop.example.org".to_vec();
+    assert_eq!(request.send(&plan), Outcome::Refused(Reject::AmbiguousPath));
+}
+
+#[test]
+fn a_route_for_everything_of_a_host_keeps_its_spellings() {
+    let closed = json!({"name": "sms", "match": {"path": "/sms", "hosts": [HOST]}, "verify": "twilio"});
+    let shop = json!({"name": "shop", "match": {"hosts": ["shop.example.org"]}, "verify": "none"});
+    let plan = routes("deny", &json!([closed, shop]));
+    for target in SPELLINGS {
+        assert_eq!(for_other_host(&plan, target), Outcome::Unprotected, "{target}");
+    }
+    assert_stopped(&plan, SPELLINGS);
+}
+
+#[test]
+fn another_host_loses_no_protection_of_its_own() {
+    // Neither a route of the other host, nor one of all hosts, nor the default, nor a route that takes some methods only.
+    let open = json!({"name": "open", "match": {"path_prefix": "/", "hosts": ["shop.example.org"], "methods": ["POST"]}, "verify": "none"});
+    let pages = json!({"name": "pages", "match": {"path_prefix": "/pages", "hosts": ["shop.example.org"]}, "verify": "none"});
+    let own = json!({"name": "own", "match": {"path": "/sms", "hosts": ["shop.example.org"]}, "verify": "twilio", "accept_hosts": ["shop.example.org"]});
+    let any = json!({"name": "any", "match": {"path": "/sms"}, "verify": "twilio"});
+    for (default, list) in [
+        ("none", json!([own])),
+        ("none", json!([any])),
+        ("deny", json!([pages])),
+        ("deny", json!([open])),
+        ("none", json!([open, any])),
+    ] {
+        let plan = routes(default, &list);
+        for target in ["/pages/..%2fsms", "/x//sms", "/pages;a/sms"] {
+            let outcome = for_other_host(&plan, target);
+            assert!(matches!(outcome, Outcome::Refused(_)), "{default} {list} {target}: {outcome:?}");
+        }
+    }
+}
+
 #[test]
 fn an_authority_that_is_no_host_reaches_no_weaker_rule() {
     // Envoy routes this by a domain such as `hooks.example.org:*` or `hooks.example.*` to the same application.

@@ -57,6 +57,22 @@ async fn an_ambiguous_path_is_refused_where_another_rule_is_stricter() -> Result
 }
 
 #[tokio::test]
+async fn another_host_that_nothing_protects_keeps_its_spellings() -> Result<()> {
+    let routes = json!([
+        {"name": "sms", "match": {"path": "/sms", "hosts": ["hooks.example.org"]}, "verify": "twilio"},
+    ]);
+    let guarded = Guarded::start(&plugin("none", routes)).await?;
+    for path in SPELLINGS {
+        guarded.expect(path, &Request::get(path), Refused(403, "ambiguous_path")).await?;
+        let other = Request::get(path).authority("shop.example.org");
+        let exchange = guarded.send(Protocol::Http1, &other).await?;
+        exchange.assert(path, Unprotected);
+        assert_eq!(exchange.received[0].target, path, "the target arrives as it was sent");
+    }
+    assert_vm_alive(&guarded.envoy).await
+}
+
+#[tokio::test]
 async fn a_prefix_does_not_hide_a_deeper_stricter_route() -> Result<()> {
     let routes = json!([
         {"name": "status", "match": {"path_template": "/public/{sid}/status"}, "verify": "twilio"},
