@@ -3,6 +3,11 @@
 TARGET := wasm32-wasip1
 CARGO ?= cargo
 
+# Nothing of the builder's in the module: the same sources and compiler make the same bytes on every machine. The tests' own build
+# (tests/support/module.rs) passes the same.
+CARGO_HOME ?= $(HOME)/.cargo
+export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS ?= --remap-path-prefix=$(CARGO_HOME)=cargo
+
 # The demo's ports: make run PORT=10010 ADMIN_PORT=9911 (0 takes a free port). What runs it, and the tests: make run RUNNER=func-e,
 # ENVOY_PATH=/usr/bin/envoy, ENVOY_VERSION=1.36.4 (docs/envoy-versions.md).
 PORT ?= 10000

@@ -83,3 +83,16 @@ fn the_module_stays_within_its_budget() -> Result<()> {
     assert!(size <= BUDGET, "{size} bytes are over the budget of {BUDGET}");
     Ok(())
 }
+
+/// Who builds it elsewhere gets the same bytes, and they tell nobody where it was built.
+#[test]
+fn the_module_names_no_path_of_its_builder() -> Result<()> {
+    let bytes = bytes()?;
+    let home = module::cargo_home().ok_or("no cargo home")?;
+    for path in [home.as_path(), support::project_root()] {
+        let path = path.to_str().ok_or("a path that is no text")?;
+        let found = bytes.windows(path.len()).any(|window| window == path.as_bytes());
+        assert!(!found, "{path} is in the module: are its RUSTFLAGS not those of the Makefile?");
+    }
+    Ok(())
+}

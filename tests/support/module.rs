@@ -9,6 +9,9 @@ use wasmparser::{ExternalKind, Operator, Parser, Payload, TypeRef};
 
 const TARGET: &str = "wasm32-wasip1";
 
+/// What keeps the builder's paths out of the module (Makefile).
+const FLAGS: &str = "CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS";
+
 /// The module's path: `TWILIO_GUARD_WASM` where set (to test a released file), else the release build of this tree,
 /// made once per process and cheap when fresh.
 pub fn path() -> Result<&'static Path> {
@@ -47,6 +50,10 @@ fn build(command: &[&str], what: &str) -> Result<PathBuf> {
             cargo.env_remove(&name);
         }
     }
+    if std::env::var_os(FLAGS).is_none() {
+        let home = cargo_home().ok_or("neither CARGO_HOME nor HOME is set")?;
+        cargo.env(FLAGS, format!("--remap-path-prefix={}=cargo", home.display()));
+    }
     let mut child = cargo
         .current_dir(project_root())
         .args(command)
@@ -78,6 +85,12 @@ fn build(command: &[&str], what: &str) -> Result<PathBuf> {
         });
     }
     artifact.ok_or_else(|| format!("cargo reported no file of the {what}").into())
+}
+
+/// Where cargo keeps the sources of dependencies.
+pub fn cargo_home() -> Option<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("CARGO_HOME").or_else(|| Some(set("HOME")?.join(".cargo")))
 }
 
 /// The program or the `.wasm` file that one of cargo's messages names. Asking cargo, rather than composing the path, honours every
