@@ -179,8 +179,14 @@ fn a_configuration_judges_as_the_filter_does() {
     let elsewhere =
         verify(&[&config[..], &["--url", "https://elsewhere.example/sms", "-H", &header]].concat(), "");
     assert!(elsewhere.bad().contains("host_not_accepted"), "{elsewhere:?}");
-    let unprotected = verify(&[&config[..], &["--url", "https://hooks.example.org/other"]].concat(), "");
-    assert_eq!(unprotected.bad(), "unprotected\nroute: default");
+    let other = ["--url", "https://hooks.example.org/other"];
+    let denied = verify(&[&config[..], &other].concat(), "");
+    assert_eq!(denied.bad(), "refused\nreason: denied\nroute: default");
+    let open = json!({"public_url": "https://hooks.example.org", "default": "none", "routes": [{
+        "name": "sms", "match": {"path": "/sms"}, "verify": "deny",
+    }]});
+    let open = verify(&[&["--config", "-"][..], &other].concat(), &open.to_string());
+    assert_eq!(open.bad(), "unprotected\nroute: default");
     let absent = Run::new(&[&["verify"], &config[..], &request].concat()).go();
     assert!(absent.failure().contains("the environment variable is absent or empty"), "{absent:?}");
 }
