@@ -15,7 +15,7 @@ const CLOCK: &str = "clock";
 
 /// What stands before a script: its `TIME` is the test's. The script itself is the one that is shipped.
 const TIME_TRAVEL: &str = "local true_redis, second = redis, redis.call('GET', 'clock')
-local redis = {call = function(name, ...)
+local redis = {pcall = redis.pcall, call = function(name, ...)
   if name == 'TIME' then return {second, '0'} end
   return true_redis.call(name, ...)
 end}

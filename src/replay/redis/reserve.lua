@@ -11,8 +11,11 @@ local was = redis.call('HMGET', KEYS[1], 'until', 'lease', 'epoch', 'in_flight',
 if not was[1] or now >= tonumber(was[1]) then
   redis.call('HSET', KEYS[1], 'until', now + window, 'lease', now + lease, 'epoch', epoch,
     'in_flight', 1, 'attempts', 0, 'deliveries', 0)
-  redis.call('EXPIRE', KEYS[1], window)
-  return {0, tonumber(epoch)}
+  local ends = redis.pcall('EXPIRE', KEYS[1], window)
+  if ends == 1 then return {0, tonumber(epoch)} end
+  -- Without the right to it the key would stay for ever. (It cannot come first: a full Redis lets a script that wrote go on.)
+  redis.call('DEL', KEYS[1])
+  return ends
 end
 local in_flight, attempts, deliveries = tonumber(was[4]), tonumber(was[5]), tonumber(was[6])
 if in_flight > 0 and now >= tonumber(was[2]) then
