@@ -24,8 +24,9 @@ const PLUGIN: &str = "/static_resources/listeners/0/filter_chains/0/filters/1/ty
 /// A socket that is in no file system.
 const SOCKET: &str = r#"{"pipe":{"path":"@twilio_guard_redis"}}"#;
 
-/// What the files' time limits towards the application and Redis become: a slow machine takes longer than they should.
-const PATIENCE: &str = "10s";
+/// What the files' time limits towards the application and Redis become: a slow machine takes longer than they should. The filter
+/// takes no more.
+const PATIENCE: &str = "5s";
 
 /// The engine, beside Compose; where one of them is missing, a line says so.
 pub fn engine_or_skip() -> Option<Engine> {

@@ -7,7 +7,7 @@ use crate::support::envoy::Envoy;
 use crate::support::http::Request;
 use crate::support::scenes::{add_clusters, add_routes};
 use crate::support::upstream::{Port, Upstream};
-use crate::support::{Result, module};
+use crate::support::{Result, eventually, module};
 use crate::windows::messages::settings;
 
 /// The proxy, its application, and a port that refuses connections.
@@ -47,9 +47,13 @@ impl Scene {
         Ok(())
     }
 
-    /// Sends a copy, which has to arrive as this pass of its capture.
+    /// Sends a copy, which has to arrive as this pass of its capture; not before its answer where the proxy gave up waiting.
     pub(super) async fn passes(&self, what: &str, request: &Request, expected: &str) -> Result<Exchange> {
-        let exchange = self.send(request).await?;
+        let Guarded { upstream, .. } = &self.guarded;
+        let seen = upstream.count();
+        let mut exchange = self.send(request).await?;
+        eventually(what, async || (upstream.count() > seen).then_some(())).await?;
+        exchange.received = upstream.requests().split_off(seen);
         exchange.assert_pass(what, expected);
         Ok(exchange)
     }
