@@ -289,10 +289,7 @@ fn config() -> Result<Value> {
         .to_string()
         .replace(r#"{"pipe":{"mode":384,"path":"/tmp/twilio-guard-redis.sock"}}"#, SOCKET)
         .replace(r#"{"pipe":{"path":"/tmp/twilio-guard-redis.sock"}}"#, SOCKET)
-        .replace(
-            r#""op_timeout":"0.1s""#,
-            &json!({"op_timeout": PATIENCE}).to_string().replace(['{', '}'], ""),
-        )
+        .replace(r#""op_timeout":"0.1s""#, &format!(r#""op_timeout":"{PATIENCE}""#))
         .replace(
             r#"{"socket_address":{"address":"127.0.0.1","port_value":6379}}"#,
             r#"{"socket_address":{"address":"redis","port_value":6379}}"#,
