@@ -128,12 +128,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Upstream {
     /// Starts on a free port.
     pub async fn start() -> Result<Self> {
-        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0))).await
-    }
-
-    /// Starts at an address, such as that of an upstream that was stopped.
-    pub async fn start_at(address: SocketAddr) -> Result<Self> {
-        Self::listen(address, None).await
+        Self::listen(SocketAddr::from(([127, 0, 0, 1], 0)), None).await
     }
 
     /// Starts on a port that was kept for it.
