@@ -15,6 +15,7 @@ mod windows;
 
 mod attacker;
 mod calls;
+mod cluster;
 mod cold;
 mod cost;
 mod errors;

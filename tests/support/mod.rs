@@ -37,6 +37,7 @@ pub mod process;
 pub mod quickstart;
 pub mod raw;
 pub mod redis;
+pub mod redis_cluster;
 pub mod replay_redis;
 pub mod runner;
 pub mod scenarios;

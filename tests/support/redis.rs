@@ -84,6 +84,21 @@ struct Process {
     watchdog: Child,
 }
 
+impl Process {
+    /// Runs a server that writes its log to this file.
+    fn spawn(command: &mut Command, log: &Path) -> Result<Self> {
+        let log = std::fs::File::create(log)?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .map_err(|error| format!("{:?} cannot be run: {error}", command.get_program()))?;
+        let watchdog = super::envoy::watchdog(child.id(), "KILL")?;
+        Ok(Self { child, watchdog })
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         // The watchdog first: it must not aim at a process id that has been given to somebody else meanwhile.
@@ -109,8 +124,7 @@ impl Redis {
                 std::fs::write(directory.path().join(name), text)?;
             }
         }
-        // Free when it was asked for: nobody else is given it at once.
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = free_port()?;
         let mut redis = Self { setup, directory, port, process: None };
         redis.restart().await?;
         Ok(redis)
@@ -145,17 +159,8 @@ impl Redis {
         } else {
             command.args(["--port", &port]);
         }
-        let log = std::fs::File::create(self.log_file())?;
-        let child = command
-            .args(&self.setup.arguments)
-            .current_dir(self.directory.path())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
-            .map_err(|error| format!("{} cannot be run: {error}", server.display()))?;
-        let watchdog = super::envoy::watchdog(child.id(), "KILL")?;
-        self.process = Some(Process { child, watchdog });
+        command.args(&self.setup.arguments).current_dir(self.directory.path());
+        self.process = Some(Process::spawn(&mut command, &self.log_file())?);
         eventually("Redis", async || {
             let log = std::fs::read_to_string(self.log_file()).unwrap_or_default();
             log.contains("eady to accept connections").then_some(())
@@ -230,6 +235,17 @@ impl Redis {
 
     fn log_file(&self) -> PathBuf {
         self.directory.path().join("redis.log")
+    }
+}
+
+/// A port that is free now: nobody else is given it at once. So is the one of the cluster bus, which is 10,000 above it.
+fn free_port() -> Result<u16> {
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let port = listener.local_addr()?.port();
+        if port.checked_add(10_000).is_some_and(|bus| TcpListener::bind(("127.0.0.1", bus)).is_ok()) {
+            return Ok(port);
+        }
     }
 }
 
