@@ -31,6 +31,7 @@ mod races;
 mod replicas;
 mod ring;
 mod scene;
+mod sentinel;
 mod settling;
 mod survival;
 mod updates;

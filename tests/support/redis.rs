@@ -238,6 +238,55 @@ impl Redis {
     }
 }
 
+/// A Sentinel that watches one primary alone. Dropping it kills it.
+pub struct Sentinel {
+    directory: TempDir,
+    port: u16,
+    client: PathBuf,
+    _process: Process,
+}
+
+impl Sentinel {
+    /// One that knows of the primary's replica, and soon finds that the primary is lost.
+    pub async fn start(primary: &Redis) -> Result<Self> {
+        let (server, client) = primary.setup.edition.programs()?;
+        let (directory, port) = (TempDir::new()?, free_port()?);
+        let file = directory.path().join("sentinel.conf");
+        let watched = format!(
+            "bind 127.0.0.1\nport {port}\nsentinel monitor store 127.0.0.1 {} 1\n\
+             sentinel down-after-milliseconds store 500\nsentinel failover-timeout store 3000\n",
+            primary.port
+        );
+        std::fs::write(&file, watched)?;
+        let mut command = Command::new(server);
+        command.arg(&file).arg("--sentinel").current_dir(directory.path());
+        let process = Process::spawn(&mut command, &directory.path().join("sentinel.log"))?;
+        let sentinel = Self { directory, port, client, _process: process };
+        eventually("a Sentinel that knows the replica", async || {
+            let master = sentinel.ask(&["sentinel", "master", "store"]).ok()?;
+            master.contains("num-slaves\n1\n").then_some(())
+        })
+        .await
+        .map_err(|error| {
+            let log = std::fs::read_to_string(sentinel.directory.path().join("sentinel.log"));
+            format!("{error}\n{}", log.unwrap_or_default())
+        })?;
+        Ok(sentinel)
+    }
+
+    /// Where it says that the primary is.
+    pub fn primary(&self) -> Result<SocketAddr> {
+        let address = self.ask(&["sentinel", "get-master-addr-by-name", "store"])?;
+        Ok(address.trim().replace('\n', ":").parse()?)
+    }
+
+    fn ask(&self, arguments: &[&str]) -> Result<String> {
+        let port = self.port.to_string();
+        let output = Command::new(&self.client).args(["-h", "127.0.0.1", "-p", &port]).args(arguments).output()?;
+        Ok(String::from_utf8(output.stdout)?)
+    }
+}
+
 /// A port that is free now: nobody else is given it at once. So is the one of the cluster bus, which is 10,000 above it.
 fn free_port() -> Result<u16> {
     loop {
