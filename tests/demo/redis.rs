@@ -87,7 +87,8 @@ impl Stage {
 
 async fn demonstrate(serve: bool) -> Result<bool> {
     let (upstream, mut redis) = (Upstream::start().await?, Redis::start().await?);
-    let replica = Replica::new(upstream.address(), &redis);
+    // What is to be seen is Redis, not how slow this machine may be.
+    let replica = Replica::new(upstream.address(), &redis).patient();
     let replicas = [("A", replica.start().await?), ("B", replica.start().await?)];
     for (name, envoy) in &replicas {
         println!("Envoy {name}  http://{}, admin http://{}", envoy.address(), envoy.admin());

@@ -1,5 +1,5 @@
 //! The application of the container test: the harness's upstream as a program. Each request that has arrived is one line
-//! of JSON, with how many connections and bytes have arrived by then.
+//! of JSON, with how many connections and bytes have arrived by then. Before them it says that it listens.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -24,6 +24,7 @@ async fn main() -> Result<()> {
     let (certificate, key) = (std::fs::read_to_string(certificate)?, std::fs::read_to_string(key)?);
     let identity = Identity::from_pem(&certificate, &key)?;
     let upstream = Upstream::start_tls_at(address.parse()?, &identity).await?;
+    println!("listening");
     let mut printed = 0;
     loop {
         for request in upstream.requests().iter().skip(printed).take_while(|request| request.complete) {

@@ -1,7 +1,6 @@
 //! The shipped file by itself: what it asks of a user, and what it does without being asked.
 
-use crate::stack::{compose, official_envoy};
-use crate::support::container::Engine;
+use crate::stack::{compose, engine_or_skip, official_envoy};
 use crate::support::{Result, project_root};
 use serde_json::Value;
 use std::process::Command;
@@ -17,7 +16,7 @@ fn config(secrets: &std::path::Path) -> Result<Command> {
 
 #[test]
 fn the_file_asks_for_the_application_and_defaults_to_the_official_envoy() -> Result<()> {
-    if Engine::or_skip().is_none() {
+    if engine_or_skip().is_none() {
         return Ok(());
     }
     let secrets = tempfile::NamedTempFile::new()?;

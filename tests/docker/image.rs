@@ -1,6 +1,6 @@
 //! The module's image in a Docker engine, also in one that knows nothing of OCI layouts (before 25).
 
-use crate::removal::PREFIX;
+use crate::removal::OWN;
 use crate::support::container::Engine;
 use crate::support::image::{FILE, Image, Revision, save, sha256};
 use crate::support::{Result, module};
@@ -10,7 +10,7 @@ use std::path::Path;
 fn docker_loads_the_image_and_hands_the_module_out_again() -> Result<()> {
     let Some(engine) = Engine::or_skip() else { return Ok(()) };
     let folder = tempfile::tempdir()?;
-    let name = format!("{PREFIX}{}", std::process::id());
+    let name = OWN.clone();
     let module = std::fs::read(module::path()?)?;
     let image = save(folder.path(), &name, &module, &Revision::of_this_tree()?)?;
     engine.docker(&["load", "--quiet", "--input", image.path.to_str().ok_or("a path that is not UTF-8")?])?;

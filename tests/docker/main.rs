@@ -1,6 +1,6 @@
 //! `envoy/docker/compose.yaml` in a real Docker: Envoy with the filter twice, the application and Redis, seen from outside;
 //! and the module's own image.
-//! Where no Docker engine answers, one line says that this is skipped.
+//! Where no Docker engine answers, or there is no Compose, one line says that this is skipped.
 #![allow(
     unreachable_pub,
     clippy::expect_used,

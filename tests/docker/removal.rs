@@ -3,11 +3,21 @@
 use crate::support::Result;
 use crate::support::container::Engine;
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 
-/// What the names of everything begin with that tests make. Then comes the process id.
-pub const PREFIX: &str = "twilio-guard-test-";
+/// What the names of everything begin with that this process makes: those that run beside it, with the same engine, are told apart by
+/// their ids, and by where these ids hold.
+pub static OWN: LazyLock<String> = LazyLock::new(|| format!("{}{}", *PREFIX, std::process::id()));
+
+/// The same without the process id. Processes in other containers may share the engine, and not the ids.
+static PREFIX: LazyLock<String> = LazyLock::new(|| {
+    let namespace = std::fs::metadata("/proc/self/ns/pid").map_or(0, |namespace| namespace.ino());
+    format!("twilio-guard-test-{namespace:x}-")
+});
 
 /// The key of compose's label.
 pub const PROJECT_LABEL: &str = "com.docker.compose.project";
@@ -57,9 +67,9 @@ pub fn of_leftovers(engine: &Engine) -> Result<()> {
 
 /// The project that a name belongs to, where the process that made it has ended.
 fn left_over(name: &str) -> Option<String> {
-    let mut parts = name.strip_prefix(PREFIX)?.split('-');
+    let mut parts = name.strip_prefix(PREFIX.as_str())?.split('-');
     let process: u32 = parts.next()?.parse().ok()?;
-    let found = Command::new("ps").args(["-p", &process.to_string()]).output().ok()?;
+    let has_ended = !Path::new("/proc").join(process.to_string()).exists();
     let number = parts.next().map(|number| format!("-{number}")).unwrap_or_default();
-    (!found.status.success()).then(|| format!("{PREFIX}{process}{number}"))
+    has_ended.then(|| format!("{}{process}{number}", *PREFIX))
 }

@@ -1,6 +1,6 @@
 //! The containers of one test. They end with it, however it ends.
 
-use crate::removal::{self, PREFIX, PROJECT_LABEL, Remover};
+use crate::removal::{self, OWN, PROJECT_LABEL, Remover};
 use crate::support::client::{self, Protocol};
 use crate::support::config::{address, replace};
 use crate::support::container::{self, Engine, run};
@@ -9,6 +9,7 @@ use crate::support::http::{Request, Response};
 use crate::support::tls::TlsClient;
 use crate::support::{Result, binary, eventually, module, project_root, scenarios};
 use serde_json::{Value, json};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -22,6 +23,23 @@ const PLUGIN: &str = "/static_resources/listeners/0/filter_chains/0/filters/1/ty
 
 /// A socket that is in no file system.
 const SOCKET: &str = r#"{"pipe":{"path":"@twilio_guard_redis"}}"#;
+
+/// What the files' time limits towards the application and Redis become: a slow machine takes longer than they should. The filter
+/// takes no more.
+const PATIENCE: &str = "5s";
+
+/// The engine, beside Compose; where one of them is missing, a line says so.
+pub fn engine_or_skip() -> Option<Engine> {
+    let engine = Engine::or_skip()?;
+    match compose() {
+        Ok(_) => Some(engine),
+        Err(error) => {
+            // Printed with eprintln!, it would be captured.
+            let _ = writeln!(std::io::stderr(), "SKIP docker: {error}");
+            None
+        }
+    }
+}
 
 /// Docker Compose with the shipped file: the plugin, or the older program.
 pub fn compose() -> Result<Command> {
@@ -58,7 +76,7 @@ impl Stack {
         static STACKS: AtomicUsize = AtomicUsize::new(0);
         removal::of_leftovers(&engine)?;
         let number = STACKS.fetch_add(1, Ordering::Relaxed);
-        let project = format!("{PREFIX}{}-{number}", std::process::id());
+        let project = format!("{}-{number}", *OWN);
         let stack = Self {
             _remover: Remover::new(&project)?,
             files: tempfile::tempdir()?,
@@ -67,6 +85,9 @@ impl Stack {
             project,
         };
         stack.start(envoys)?;
+        // What stands behind them first: a request that comes before is refused.
+        stack.service("application")?.wait_for_log("listening").await?;
+        stack.service("redis")?.wait_for_log("eady to accept connections").await?;
         for envoy in stack.envoys()? {
             envoy.wait_until_ready().await?;
         }
@@ -217,17 +238,27 @@ impl Container<'_> {
         .await
     }
 
+    /// Waits until it has written this text.
+    async fn wait_for_log(&self, text: &str) -> Result<()> {
+        self.wait(&format!("{text:?} in a log"), async || self.logs().is_ok_and(|logs| logs.contains(text)))
+            .await
+    }
+
     async fn wait_until_ready(&self) -> Result<()> {
-        let ready = eventually("a ready Envoy", async || {
-            let running = self.inspect().is_ok_and(|inspected| inspected["State"]["Running"] == true);
-            let answer =
-                async { client::send(self.port(9901)?, Protocol::Http1, &Request::get("/ready")).await };
-            (!running || answer.await.is_ok_and(|answer| answer.status == 200)).then_some(running)
+        let ask = async || client::send(self.port(9901)?, Protocol::Http1, &Request::get("/ready")).await;
+        self.wait("a ready Envoy", async || ask().await.is_ok_and(|answer| answer.status == 200)).await
+    }
+
+    /// Waits for something of a container that runs.
+    async fn wait(&self, what: &str, is_there: impl AsyncFn() -> bool) -> Result<()> {
+        let waited = eventually(what, async || {
+            let runs = self.inspect().is_ok_and(|inspected| inspected["State"]["Running"] == true);
+            (!runs || is_there().await).then_some(runs)
         })
         .await;
-        match ready {
+        match waited {
             Ok(true) => Ok(()),
-            Ok(false) => Err(format!("Envoy has ended:\n{}", self.logs()?).into()),
+            Ok(false) => Err(format!("{what}: the container has ended:\n{}", self.logs()?).into()),
             Err(error) => Err(format!("{error}\n{}", self.logs()?).into()),
         }
     }
@@ -250,18 +281,22 @@ fn config() -> Result<Value> {
         let further = way["static_resources"][list].as_array().ok_or("no list")?.iter().skip(1).cloned();
         config["static_resources"][list].as_array_mut().ok_or("no list")?.extend(further);
     }
+    for cluster in config["static_resources"]["clusters"].as_array_mut().into_iter().flatten() {
+        cluster["connect_timeout"] = PATIENCE.into();
+    }
     // The containers' file systems are read-only, and each has its network's names for itself.
     let text = config
         .to_string()
         .replace(r#"{"pipe":{"mode":384,"path":"/tmp/twilio-guard-redis.sock"}}"#, SOCKET)
         .replace(r#"{"pipe":{"path":"/tmp/twilio-guard-redis.sock"}}"#, SOCKET)
+        .replace(r#""op_timeout":"0.1s""#, &format!(r#""op_timeout":"{PATIENCE}""#))
         .replace(
             r#"{"socket_address":{"address":"127.0.0.1","port_value":6379}}"#,
             r#"{"socket_address":{"address":"redis","port_value":6379}}"#,
         );
     let mut config: Value = serde_json::from_str(&text)?;
     let plugin = config.pointer_mut(PLUGIN).ok_or("no configuration of the filter")?;
-    plugin["replay"]["store"] = json!({"redis": {"cluster": "twilio_guard_store", "timeout": "2s"}});
+    plugin["replay"]["store"] = json!({"redis": {"cluster": "twilio_guard_store", "timeout": PATIENCE}});
     Ok(config)
 }
 

@@ -13,8 +13,9 @@ mod support;
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use support::client::{self, Protocol};
 use support::config::EnvoyConfig;
 use support::envoy::Envoy;
@@ -23,7 +24,7 @@ use support::quickstart::{self, Addresses};
 use support::runner::Runner;
 use support::sign::{SIGNATURE, Twilio};
 use support::upstream::Upstream;
-use support::{Result, access_log, binary, eventually, module, process, scenarios};
+use support::{Result, access_log, binary, eventually, module, process, project_root, scenarios};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
@@ -34,8 +35,14 @@ impl StandIn {
     fn new() -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let program = folder.path().join("func-e");
-        std::fs::write(&program, include_str!("func-e.sh"))?;
-        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755))?;
+        // Not written by this process: what it has open for writing, a child that another test is starting has open as well for a
+        // moment, and the kernel runs no such file ("Text file busy").
+        let copied = Command::new("install")
+            .args(["-m", "755"])
+            .arg(project_root().join("tests/func_e/func-e.sh"))
+            .arg(&program)
+            .status()?;
+        assert!(copied.success(), "{copied}");
         symlink(binary::find()?, folder.path().join("chosen"))?;
         Ok(Self(folder))
     }

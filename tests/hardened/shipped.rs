@@ -29,6 +29,12 @@ pub const COLLECTOR: &str = "otel.internal.example.org";
 /// How the lines begin that are to be removed for Envoy 1.36, as the file says. The second is of the block `tracing`.
 const SINCE_1_37: [&str; 2] = ["allow_paths: ", "- {tag: http.url, value: "];
 
+/// How Envoy reaches the collector, in the block `tracing`.
+const EXPORT: &str = "/tracing/provider/typed_config/http_service/http_uri";
+
+/// What the file's time limits towards the application and the collector become.
+const PATIENCE: &str = "20s";
+
 /// What a test asks of the file.
 #[derive(Default)]
 pub struct Setup {
@@ -152,6 +158,13 @@ fn bootstrap(setup: &Setup, files: &TempDir, clusters: [Option<SocketAddr>; 2]) 
             "/static_resources/clusters/{cluster}/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address"
         );
         replace(&mut bootstrap, &place, address(endpoint))?;
+    }
+    // A slow machine may take longer over its handshakes than an application should.
+    for cluster in bootstrap["static_resources"]["clusters"].as_array_mut().into_iter().flatten() {
+        cluster["connect_timeout"] = PATIENCE.into();
+    }
+    if setup.blocks.contains(&"tracing") {
+        replace(&mut bootstrap, &format!("{MANAGER}{EXPORT}/timeout"), PATIENCE.into())?;
     }
     for (pointer, value) in &setup.changes {
         replace(&mut bootstrap, pointer, value.clone())?;

@@ -9,7 +9,7 @@ use super::hello::{self, Answer};
 use super::shipped::{GATEWAY, Hardened, Setup};
 use crate::support::client::Protocol;
 use crate::support::tls::{Identity, TlsClient};
-use crate::support::{Result, scenarios};
+use crate::support::{Result, eventually, scenarios};
 
 const TLS: &str = "/static_resources/listeners/0/filter_chains/0/transport_socket/typed_config";
 
@@ -73,9 +73,12 @@ async fn the_mtls_block_demands_a_certificate_of_that_authority_and_name() -> Re
     assert_eq!(refusal(&hardened, Some(&foreign)).await?, "received fatal alert: UnknownCA");
     assert_eq!(refusal(&hardened, Some(&other_name)).await?, "received fatal alert: CertificateUnknown");
     for counter in ["ssl.fail_verify_no_cert", "ssl.fail_verify_error", "ssl.fail_verify_san"] {
-        let stats = hardened.envoy.stats_matching("listener.").await?;
-        let failed = stats.iter().find(|(name, _)| name.ends_with(counter));
-        assert_eq!(failed.map(|(_, count)| *count), Some(1), "{counter}");
+        // The client may learn of it before it is counted.
+        let failed = eventually(counter, async || {
+            let stats = hardened.envoy.stats_matching("listener.").await.ok()?;
+            stats.into_iter().find(|(name, count)| name.ends_with(counter) && *count > 0)
+        });
+        assert_eq!(failed.await?.1, 1, "{counter}");
     }
     assert_eq!(hardened.upstream.count(), 2);
     Ok(())

@@ -14,7 +14,7 @@ use crate::sinks::{self, Outputs};
 use crate::support::client::{self, Protocol};
 use crate::support::envoy::Envoy;
 use crate::support::http::Request;
-use crate::support::upstream::{Behaviour, Gate, Upstream};
+use crate::support::upstream::{Behaviour, Gate, Port, Upstream};
 use crate::support::{Result, eventually};
 
 /// What a run is to be.
@@ -42,6 +42,9 @@ pub struct Run {
 /// The pseudo-case that the process's own secrets belong to.
 pub const PROCESS: &str = "the process";
 
+/// What the request is called whose span is the last.
+const LAST: &str = "the last";
+
 /// What the name of a case ends with in which the client sends the header that Envoy would print.
 pub const FORGED: &str = " (forged x-envoy-original-path)";
 
@@ -59,7 +62,7 @@ impl Plan {
             Filter::Present => Behaviour::Answer(200, Vec::new(), "ok".into()),
             Filter::Absent => Behaviour::Mirror,
         });
-        let directory = tempfile::tempdir()?;
+        let (directory, closed) = (tempfile::tempdir()?, Port::reserve()?);
         let listeners: BTreeSet<_> = self.cases.iter().flat_map(|case| case.listeners).collect();
         let proxy = Proxy {
             filter: self.filter,
@@ -69,7 +72,7 @@ impl Plan {
             directory: directory.path().to_owned(),
             upstream: upstream.address(),
             collector: collector.address(),
-            closed: Upstream::start().await?.address(),
+            closed: closed.address(),
         };
         let envoy = Envoy::start(&proxy.config()?).await?;
         let mut runner = Runner {
@@ -184,11 +187,19 @@ impl Runner {
         if self.proxy.filter == Filter::Absent {
             self.leak_into_stats().await?;
         }
+        // Envoy has one worker, which finishes spans one after the other: this one is the last.
+        let last = Request::get("/").header("x-case", LAST);
+        client::send(self.envoy.listener(self.proxy.listeners[0]), Protocol::Http1, &last).await?;
         eventually("all spans at the collector", async || {
-            let sent = self.envoy.stats_matching("tracing.zipkin.").await.ok()?;
-            let value = |name: &str| sent.get(&format!("tracing.zipkin.{name}")).copied();
-            let arrived = u64::try_from(collector.count()).ok()?;
-            (value("spans_sent")? > 0 && value("reports_sent")? == arrived).then_some(())
+            let stats = self.envoy.stats_matching("tracing.zipkin.").await.ok()?;
+            let sent = stats.get("tracing.zipkin.spans_sent").copied()?;
+            let reports = collector.requests().into_iter().filter(|report| report.complete);
+            let reports: Vec<Value> =
+                reports.map(|report| serde_json::from_slice(&report.body).unwrap_or_default()).collect();
+            let spans: Vec<_> = reports.iter().flat_map(|report| report.as_array()).flatten().collect();
+            let is_last = |span: &&&Value| span["tags"]["case"] == LAST;
+            (u64::try_from(spans.len()).ok()? == sent && spans.iter().any(|span| is_last(&span)))
+                .then_some(())
         })
         .await?;
         let (mut spans, mut traced) = (Vec::new(), BTreeSet::new());

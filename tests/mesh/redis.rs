@@ -53,17 +53,19 @@ async fn two_replicas_of_the_gateway_share_a_window() -> Result<()> {
             // What the head of redis.yaml says to add, and the module from where it is.
             if let Some(configuration) = value.pointer_mut(CONFIGURATION) {
                 configuration["replay"] =
-                    json!({"namespace": "gateway", "store": {"redis": {"cluster": "twilio_guard_store", "timeout": "2s"}}});
+                    json!({"namespace": "gateway", "store": {"redis": {"cluster": "twilio_guard_store", "timeout": "5s"}}});
             }
             if let Some(code) = value.pointer_mut(CODE).filter(|code| code["remote"].is_object()) {
                 *code = json!({"local": {"filename": module::path().expect("the module")}});
             }
-            // The addresses and files of this machine.
+            // The addresses and files of this machine, which may be slow.
             let text = value
                 .to_string()
                 .replace("/etc/istio/proxy/twilio-guard-redis.sock", &socket)
                 .replace("/etc/ssl/certs/ca-certificates.crt", &trusted)
-                .replace(r#""op_timeout":"0.1s""#, r#""op_timeout":"2s""#)
+                .replace(r#""op_timeout":"0.1s""#, r#""op_timeout":"5s""#)
+                .replace(r#""connect_timeout":"0.1s""#, r#""connect_timeout":"5s""#)
+                .replace(r#""connect_timeout":"0.5s""#, r#""connect_timeout":"5s""#)
                 .replace(
                     &json!({"address": HOST, "port_value": 6379}).to_string(),
                     &json!({"address": "127.0.0.1", "port_value": redis.address().port()}).to_string(),

@@ -34,8 +34,9 @@ pub enum Treatment {
 /// The line. Dropping it cuts it.
 pub struct Line {
     address: SocketAddr,
+    server: Arc<Mutex<SocketAddr>>,
     treatment: Arc<Mutex<Treatment>>,
-    server: JoinHandle<()>,
+    task: JoinHandle<()>,
 }
 
 impl Line {
@@ -43,14 +44,20 @@ impl Line {
     pub async fn to(server: SocketAddr) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let treatment = Arc::new(Mutex::new(Treatment::Faithful));
-        let server = tokio::spawn(accept(listener, server, Arc::clone(&treatment)));
-        Ok(Self { address, treatment, server })
+        let (server, treatment) =
+            (Arc::new(Mutex::new(server)), Arc::new(Mutex::new(Treatment::Faithful)));
+        let task = tokio::spawn(accept(listener, Arc::clone(&server), Arc::clone(&treatment)));
+        Ok(Self { address, server, treatment, task })
     }
 
     /// Where it begins.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// From now on it leads new connections there; those that are open stay where they are.
+    pub fn lead_to(&self, server: SocketAddr) {
+        *self.server.lock().expect("no test thread failed") = server;
     }
 
     /// From now on replies are treated so.
@@ -61,15 +68,20 @@ impl Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        self.server.abort();
+        self.task.abort();
     }
 }
 
-async fn accept(listener: TcpListener, server: SocketAddr, treatment: Arc<Mutex<Treatment>>) {
+async fn accept(
+    listener: TcpListener,
+    server: Arc<Mutex<SocketAddr>>,
+    treatment: Arc<Mutex<Treatment>>,
+) {
     // Aborting the task drops this set, and the set its tasks.
     let mut connections = JoinSet::new();
     while let Ok((near, _)) = listener.accept().await {
         let treatment = Arc::clone(&treatment);
+        let server = *server.lock().expect("no test thread failed");
         connections.spawn(async move {
             near.set_nodelay(true)?;
             let (mut from_near, to_near) = near.into_split();

@@ -15,6 +15,7 @@ mod windows;
 
 mod attacker;
 mod calls;
+mod cluster;
 mod cold;
 mod cost;
 mod errors;
@@ -30,6 +31,7 @@ mod races;
 mod replicas;
 mod ring;
 mod scene;
+mod sentinel;
 mod settling;
 mod survival;
 mod updates;

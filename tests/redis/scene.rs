@@ -89,10 +89,10 @@ pub fn keeping() -> Setup {
     Setup::default().with(&["--appendonly", "yes", "--appendfsync", "always"])
 }
 
-/// An application, a Redis, and replicas before them.
-pub struct Scene {
+/// An application, a Redis (or several), and replicas before them.
+pub struct Scene<R = Redis> {
     pub upstream: Upstream,
-    pub redis: Redis,
+    pub redis: R,
     pub replicas: Vec<Envoy>,
     number: AtomicUsize,
     planted: Mutex<Vec<String>>,
@@ -114,9 +114,11 @@ impl Scene {
         }
         Ok(Self::of(upstream, redis, replicas))
     }
+}
 
+impl<R> Scene<R> {
     /// Of these.
-    pub fn of(upstream: Upstream, redis: Redis, replicas: Vec<Envoy>) -> Self {
+    pub fn of(upstream: Upstream, redis: R, replicas: Vec<Envoy>) -> Self {
         Self { upstream, redis, replicas, number: AtomicUsize::new(1), planted: Mutex::default() }
     }
 

@@ -136,10 +136,10 @@ impl Envoy {
         Ok(line.trim().trim_end_matches(" kB").parse()?)
     }
 
-    /// The module's lines of JSON in the log so far, parsed; each must be one line at level warning.
+    /// The module's lines of JSON that the log has completely by now, parsed; each must be one line at level warning.
     pub fn module_lines(&self) -> Vec<Value> {
         let log = self.log();
-        let lines = log.lines().filter_map(|line| {
+        let lines = log.split_inclusive('\n').filter(|line| line.ends_with('\n')).filter_map(|line| {
             let (head, json) = line.split_once("twilio-guard {")?;
             assert!(head.contains("[warning][wasm]"), "another level: {line}");
             Some(serde_json::from_str(&format!("{{{json}")).unwrap_or_else(|_| panic!("not JSON: {line}")))
@@ -188,6 +188,15 @@ impl Envoy {
     pub async fn wait_for_stat(&self, name: &str, at_least: u64) -> Result<()> {
         eventually(&format!("{name} >= {at_least}"), async || {
             self.stat(name).await.is_ok_and(|value| value >= at_least).then_some(())
+        })
+        .await
+    }
+
+    /// Waits until no request is under way at the first listener. Envoy logs a request before it ends it, so the gauge that
+    /// tells of the next one may still count the last.
+    pub async fn wait_until_idle(&self) -> Result<()> {
+        eventually("the end of every request", async || {
+            self.stat("http.ingress.downstream_rq_active").await.is_ok_and(|active| active == 0).then_some(())
         })
         .await
     }

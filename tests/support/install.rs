@@ -9,6 +9,9 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+/// How often a download is tried: pip itself tries connections again, and not what breaks off in the middle.
+const ATTEMPTS: usize = 3;
+
 /// Packages that belong together, in a folder of their own below `.tools/`.
 #[derive(Clone, Copy, Debug)]
 pub struct Packages<'a> {
@@ -57,7 +60,6 @@ impl Packages<'_> {
         // Whoever held the lock before may have installed it.
         if !proof.is_file() {
             let partial = tools.join(format!("{}.partial", self.folder));
-            remove(&partial)?;
             eprintln!("installing {} into {}", self.what, home.display());
             self.pip_install(&tools, &partial)?;
             if !partial.join(self.proof).is_file() {
@@ -72,16 +74,20 @@ impl Packages<'_> {
 
     fn pip_install(&self, tools: &Path, target: &Path) -> Result<()> {
         let python = self.python_with_pip(tools)?;
-        let status = Command::new(python)
-            .args(["-m", "pip", "install", "--disable-pip-version-check", "--no-deps"])
-            .args(["--only-binary", ":all:", "--target"])
-            .arg(target)
-            .args(self.requirements)
-            // Progress belongs to the person who waits, not to a program that reads our output.
-            .stdout(Stdio::from(std::io::stderr()))
-            .status()?;
-        if status.success() {
-            return Ok(());
+        for _ in 0..ATTEMPTS {
+            // Of the attempt before.
+            remove(target)?;
+            let status = Command::new(&python)
+                .args(["-m", "pip", "install", "--disable-pip-version-check", "--no-deps"])
+                .args(["--only-binary", ":all:", "--target"])
+                .arg(target)
+                .args(self.requirements)
+                // Progress belongs to the person who waits, not to a program that reads our output.
+                .stdout(Stdio::from(std::io::stderr()))
+                .status()?;
+            if status.success() {
+                return Ok(());
+            }
         }
         Err(format!("pip could not install {}; check the network{}", self.what, self.otherwise).into())
     }

@@ -37,6 +37,7 @@ pub mod process;
 pub mod quickstart;
 pub mod raw;
 pub mod redis;
+pub mod redis_cluster;
 pub mod replay_redis;
 pub mod runner;
 pub mod scenarios;
@@ -57,7 +58,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// The deadline of every wait and every exchange: generous, because a loaded machine is slow, yet finite, because
 /// a hung request is a finding that has to be reported.
-pub const DEADLINE: Duration = Duration::from_secs(30);
+pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Polls `check` until it yields a value; fails with `what` once the deadline has passed.
 pub async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> Result<T> {

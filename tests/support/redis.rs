@@ -84,6 +84,21 @@ struct Process {
     watchdog: Child,
 }
 
+impl Process {
+    /// Runs a server that writes its log to this file.
+    fn spawn(command: &mut Command, log: &Path) -> Result<Self> {
+        let log = std::fs::File::create(log)?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .map_err(|error| format!("{:?} cannot be run: {error}", command.get_program()))?;
+        let watchdog = super::envoy::watchdog(child.id(), "KILL")?;
+        Ok(Self { child, watchdog })
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         // The watchdog first: it must not aim at a process id that has been given to somebody else meanwhile.
@@ -109,8 +124,7 @@ impl Redis {
                 std::fs::write(directory.path().join(name), text)?;
             }
         }
-        // Free when it was asked for: nobody else is given it at once.
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = free_port()?;
         let mut redis = Self { setup, directory, port, process: None };
         redis.restart().await?;
         Ok(redis)
@@ -145,17 +159,8 @@ impl Redis {
         } else {
             command.args(["--port", &port]);
         }
-        let log = std::fs::File::create(self.log_file())?;
-        let child = command
-            .args(&self.setup.arguments)
-            .current_dir(self.directory.path())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
-            .map_err(|error| format!("{} cannot be run: {error}", server.display()))?;
-        let watchdog = super::envoy::watchdog(child.id(), "KILL")?;
-        self.process = Some(Process { child, watchdog });
+        command.args(&self.setup.arguments).current_dir(self.directory.path());
+        self.process = Some(Process::spawn(&mut command, &self.log_file())?);
         eventually("Redis", async || {
             let log = std::fs::read_to_string(self.log_file()).unwrap_or_default();
             log.contains("eady to accept connections").then_some(())
@@ -230,6 +235,66 @@ impl Redis {
 
     fn log_file(&self) -> PathBuf {
         self.directory.path().join("redis.log")
+    }
+}
+
+/// A Sentinel that watches one primary alone. Dropping it kills it.
+pub struct Sentinel {
+    directory: TempDir,
+    port: u16,
+    client: PathBuf,
+    _process: Process,
+}
+
+impl Sentinel {
+    /// One that knows of the primary's replica, and soon finds that the primary is lost.
+    pub async fn start(primary: &Redis) -> Result<Self> {
+        let (server, client) = primary.setup.edition.programs()?;
+        let (directory, port) = (TempDir::new()?, free_port()?);
+        let file = directory.path().join("sentinel.conf");
+        let watched = format!(
+            "bind 127.0.0.1\nport {port}\nsentinel monitor store 127.0.0.1 {} 1\n\
+             sentinel down-after-milliseconds store 500\nsentinel failover-timeout store 3000\n",
+            primary.port
+        );
+        std::fs::write(&file, watched)?;
+        let mut command = Command::new(server);
+        command.arg(&file).arg("--sentinel").current_dir(directory.path());
+        let process = Process::spawn(&mut command, &directory.path().join("sentinel.log"))?;
+        let sentinel = Self { directory, port, client, _process: process };
+        eventually("a Sentinel that knows the replica", async || {
+            let master = sentinel.ask(&["sentinel", "master", "store"]).ok()?;
+            master.contains("num-slaves\n1\n").then_some(())
+        })
+        .await
+        .map_err(|error| {
+            let log = std::fs::read_to_string(sentinel.directory.path().join("sentinel.log"));
+            format!("{error}\n{}", log.unwrap_or_default())
+        })?;
+        Ok(sentinel)
+    }
+
+    /// Where it says that the primary is.
+    pub fn primary(&self) -> Result<SocketAddr> {
+        let address = self.ask(&["sentinel", "get-master-addr-by-name", "store"])?;
+        Ok(address.trim().replace('\n', ":").parse()?)
+    }
+
+    fn ask(&self, arguments: &[&str]) -> Result<String> {
+        let port = self.port.to_string();
+        let output = Command::new(&self.client).args(["-h", "127.0.0.1", "-p", &port]).args(arguments).output()?;
+        Ok(String::from_utf8(output.stdout)?)
+    }
+}
+
+/// A port that is free now: nobody else is given it at once. So is the one of the cluster bus, which is 10,000 above it.
+fn free_port() -> Result<u16> {
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let port = listener.local_addr()?.port();
+        if port.checked_add(10_000).is_some_and(|bus| TcpListener::bind(("127.0.0.1", bus)).is_ok()) {
+            return Ok(port);
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
@@ -89,6 +89,27 @@ pub struct Upstream {
     server: JoinHandle<()>,
 }
 
+/// A port that nobody else is given. Connections to it are refused until an upstream listens there.
+pub struct Port {
+    socket: TcpSocket,
+    address: SocketAddr,
+}
+
+impl Port {
+    /// Takes a free one.
+    pub fn reserve() -> Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        let address = socket.local_addr()?;
+        Ok(Self { socket, address })
+    }
+
+    /// Its address.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
 #[derive(Default)]
 struct Seen {
     connections: Mutex<usize>,
@@ -107,12 +128,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Upstream {
     /// Starts on a free port.
     pub async fn start() -> Result<Self> {
-        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0))).await
+        Self::listen(SocketAddr::from(([127, 0, 0, 1], 0)), None).await
     }
 
-    /// Starts at an address, such as that of an upstream that was stopped.
-    pub async fn start_at(address: SocketAddr) -> Result<Self> {
-        Self::listen(address, None).await
+    /// Starts on a port that was kept for it.
+    pub fn start_on(port: Port) -> Result<Self> {
+        Self::serve(port.socket.listen(1024)?, None)
     }
 
     /// Starts on a free port and speaks TLS with this certificate. Bytes are counted after decryption.
@@ -126,7 +147,10 @@ impl Upstream {
     }
 
     async fn listen(address: SocketAddr, tls: Option<TlsAcceptor>) -> Result<Self> {
-        let listener = TcpListener::bind(address).await?;
+        Self::serve(TcpListener::bind(address).await?, tls)
+    }
+
+    fn serve(listener: TcpListener, tls: Option<TlsAcceptor>) -> Result<Self> {
         let address = listener.local_addr()?;
         let seen = Arc::new(Seen::default());
         let server = tokio::spawn(accept(listener, tls, Arc::clone(&seen)));

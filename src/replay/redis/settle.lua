@@ -2,7 +2,11 @@
 -- KEYS: the capture. ARGV: the epoch of the pass; what became of it: released, attempted or delivered.
 local now = tonumber(redis.call('TIME')[1])
 local was = redis.call('HMGET', KEYS[1], 'until', 'epoch', 'in_flight', 'attempts', 'deliveries')
-if not was[1] or now >= tonumber(was[1]) then return 0 end
+if not was[1] or now >= tonumber(was[1]) then
+  -- A replica, such as a demoted primary, may lack what the primary has: writing nothing, it would have been told all the same.
+  redis.call('DEL', KEYS[1])
+  return 0
+end
 local in_flight, attempts, deliveries = tonumber(was[3]), tonumber(was[4]), tonumber(was[5])
 local own = was[2] == ARGV[1] and in_flight > 0
 if own then in_flight = in_flight - 1 end

@@ -5,10 +5,11 @@ use serde_json::json;
 use crate::guarded::Guarded;
 use crate::guarded::Outcome::Refused;
 use crate::support::client::{self, Protocol};
-use crate::support::config::{EnvoyConfig, WasmFilter};
+use crate::support::config::{EnvoyConfig, UPSTREAM, WasmFilter};
 use crate::support::envoy::Envoy;
 use crate::support::scenarios::another_message;
-use crate::support::upstream::{Behaviour, Gate, Upstream};
+use crate::support::scenes::{add_routes, under};
+use crate::support::upstream::{Behaviour, Gate, Port, Upstream};
 use crate::support::{Result, module};
 use crate::windows::legal::{assert_passed, configuration, sustain, test_legal_flows};
 use crate::windows::site::Site;
@@ -18,18 +19,16 @@ test_legal_flows!(Site::alone);
 /// What nobody got is as if it had not come, however often: the application is down, or a filter behind this one says no.
 #[tokio::test]
 async fn a_request_that_reached_nobody_may_come_again_without_end() -> Result<()> {
-    let guarded = Guarded::start(&configuration()).await?;
-    let address = guarded.upstream.address();
+    let port = Port::reserve()?;
+    let filter = WasmFilter::new(module::path()?, &configuration());
+    let envoy = Envoy::start(&EnvoyConfig::new(port.address()).filter(filter)).await?;
     let message = another_message();
-    let Guarded { upstream, envoy } = guarded;
-    drop(upstream);
     for attempt in 0..20 {
         let response = client::send(envoy.address(), Protocol::BOTH[attempt % 2], &message).await?;
         assert_eq!(response.status, 503);
     }
     envoy.wait_for_access_log(20).await?;
-    let upstream = Upstream::start_at(address).await?;
-    let guarded = Guarded { upstream, envoy };
+    let guarded = Guarded { upstream: Upstream::start_on(port)?, envoy };
     assert_passed("the application is back", &guarded.send(Protocol::Http1, &message).await?);
     let again = guarded.send(Protocol::Http1, &message).await?;
     again.assert("delivered by now", Refused(409, "replayed"));
@@ -69,33 +68,24 @@ fn limited(upstream: std::net::SocketAddr) -> Result<EnvoyConfig> {
 async fn what_envoy_gave_up_waiting_for_may_come_again() -> Result<()> {
     let upstream = Upstream::start().await?;
     let filter = WasmFilter::new(module::path()?, &configuration());
-    let config = EnvoyConfig::new(upstream.address()).filter(filter).ingress(|ingress| {
-        ingress.edit(|manager| {
-            manager["route_config"]["virtual_hosts"][0]["routes"][0]["route"]["timeout"] = "0.1s".into();
-        })
-    });
+    let config = EnvoyConfig::new(upstream.address())
+        .filter(filter)
+        .ingress(|ingress| ingress.edit(|manager| add_routes(manager, UPSTREAM)));
     let guarded = Guarded { envoy: Envoy::start(&config).await?, upstream };
     let message = another_message();
     let gate = Gate::closed();
     guarded.upstream.script_next("/sms", vec![Behaviour::Hold(gate.clone()); 5]);
     for _ in 0..5 {
-        assert_eq!(guarded.send(Protocol::Http1, &message).await?.response.status, 504);
+        let exchange = guarded.send(Protocol::Http1, &under(&message, "timeout")).await?;
+        assert_eq!(exchange.response.status, 504);
     }
     gate.open();
+    // To an Envoy that waits as long as it takes.
     assert_passed("the sixth", &guarded.send(Protocol::Http1, &message).await?);
 
-    let mut retrying = config;
-    retrying = retrying.ingress(|ingress| {
-        ingress.edit(|manager| {
-            let route = &mut manager["route_config"]["virtual_hosts"][0]["routes"][0]["route"];
-            route["timeout"] = "15s".into();
-            route["retry_policy"] = json!({"retry_on": "5xx", "num_retries": 2});
-        })
-    });
-    let guarded = Guarded { envoy: Envoy::start(&retrying).await?, ..guarded };
     let message = another_message();
     guarded.upstream.script_next("/sms", vec![Behaviour::Status(500); 2]);
-    let exchange = guarded.send(Protocol::Http1, &message).await?;
+    let exchange = guarded.send(Protocol::Http1, &under(&message, "retry")).await?;
     assert_eq!((exchange.response.status, exchange.received.len()), (200, 3), "one pass, in three tries");
     let again = guarded.send(Protocol::Http1, &message).await?;
     again.assert("delivered", Refused(409, "replayed"));

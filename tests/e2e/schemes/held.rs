@@ -106,6 +106,7 @@ async fn a_worker_that_keeps_enough_refuses_further_forms_at_once_and_recovers()
     drop((idlers, last));
     guarded.envoy.wait_for_access_log(everybody).await?;
     guarded.expect("afterwards", &message(), Verified).await?;
+    guarded.envoy.wait_until_idle().await?;
     let again = Idler::open(address, &target, STREAMS).await?;
     guarded.envoy.wait_for_stat("http.ingress.downstream_rq_active", u64::try_from(STREAMS)?).await?;
     assert_eq!(again.answered(), 0);

@@ -142,6 +142,7 @@ async fn half_a_forged_body_is_not_noticed_by_the_upstream() -> Result<()> {
     for framing in
         [("content-length", forged.body.len().to_string()), ("transfer-encoding", "chunked".into())]
     {
+        probe.envoy.wait_until_idle().await?;
         let mut connection = RawConnection::connect(probe.envoy.address()).await?;
         connection.write(raw::head(&forged.clone().header(framing.0, &framing.1))).await?;
         if framing.0 == "transfer-encoding" {
@@ -153,6 +154,7 @@ async fn half_a_forged_body_is_not_noticed_by_the_upstream() -> Result<()> {
         assert_eq!(probe.next_line().await?.field("flags"), "DC", "{framing:?}");
     }
     for length in [Some(u64::try_from(forged.body.len())?), None] {
+        probe.envoy.wait_until_idle().await?;
         let mut client = Client::connect(probe.envoy.address(), Protocol::Http2).await?;
         let (feed, pending) = client.start(&forged, length).await?;
         feed.data(half.to_vec());

@@ -34,6 +34,7 @@ impl Runner {
                 hostile::send(address, &fields, &request.body).await
             }
             By::LeavesInBody(protocol) => {
+                self.idle(listener).await?;
                 let length = u64::try_from(request.body.len())?;
                 let mut client = Client::connect(address, protocol).await?;
                 let (feed, _pending) = client.start(request, Some(length)).await?;
@@ -46,10 +47,9 @@ impl Runner {
                 let length = request.body.len();
                 let (first, rest) = request.body.split_at(length / 2);
                 let mut connection = RawConnection::connect(address).await?;
-                connection
-                    .write(raw::head(&request.clone().header("content-length", length.to_string())))
-                    .await?;
-                connection.write(first).await?;
+                let head = raw::head(&request.clone().header("content-length", length.to_string()));
+                // At once: between two writes the answer could come, and the connection go.
+                connection.write([&head[..], first].concat()).await?;
                 if self.proxy.filter == Filter::Absent {
                     connection.write(rest).await?;
                 }
@@ -94,15 +94,21 @@ impl Runner {
 
     /// Waits until Envoy has the head of a request that is under way.
     async fn arrived(&self, listener: &str) -> Result<()> {
-        let prefix = format!("http.{listener}");
-        eventually("the head of a request", async || {
-            let stats = self.envoy.stats_matching(&prefix).await.ok()?;
-            stats
-                .iter()
-                .any(|(name, value)| name.ends_with("downstream_rq_active") && *value > 0)
-                .then_some(())
-        })
-        .await
+        eventually("the head of a request", async || (self.active(listener).await? > 0).then_some(())).await
+    }
+
+    /// Waits until no request is under way: Envoy logs one before it ends it.
+    async fn idle(&self, listener: &str) -> Result<()> {
+        eventually("the end of every request", async || (self.active(listener).await? == 0).then_some(()))
+            .await
+    }
+
+    /// How many requests are under way.
+    async fn active(&self, listener: &str) -> Option<u64> {
+        let stats = self.envoy.stats_matching(&format!("http.{listener}")).await.ok()?;
+        Some(
+            stats.iter().filter(|(name, _)| name.ends_with("downstream_rq_active")).map(|(_, own)| own).sum(),
+        )
     }
 }
 
