@@ -14,7 +14,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
@@ -89,6 +89,27 @@ pub struct Upstream {
     server: JoinHandle<()>,
 }
 
+/// A port that nobody else is given. Connections to it are refused until an upstream listens there.
+pub struct Port {
+    socket: TcpSocket,
+    address: SocketAddr,
+}
+
+impl Port {
+    /// Takes a free one.
+    pub fn reserve() -> Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        let address = socket.local_addr()?;
+        Ok(Self { socket, address })
+    }
+
+    /// Its address.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
 #[derive(Default)]
 struct Seen {
     connections: Mutex<usize>,
@@ -115,6 +136,11 @@ impl Upstream {
         Self::listen(address, None).await
     }
 
+    /// Starts on a port that was kept for it.
+    pub fn start_on(port: Port) -> Result<Self> {
+        Self::serve(port.socket.listen(1024)?, None)
+    }
+
     /// Starts on a free port and speaks TLS with this certificate. Bytes are counted after decryption.
     pub async fn start_tls(identity: &Identity) -> Result<Self> {
         Self::start_tls_at(SocketAddr::from(([127, 0, 0, 1], 0)), identity).await
@@ -126,7 +152,10 @@ impl Upstream {
     }
 
     async fn listen(address: SocketAddr, tls: Option<TlsAcceptor>) -> Result<Self> {
-        let listener = TcpListener::bind(address).await?;
+        Self::serve(TcpListener::bind(address).await?, tls)
+    }
+
+    fn serve(listener: TcpListener, tls: Option<TlsAcceptor>) -> Result<Self> {
         let address = listener.local_addr()?;
         let seen = Arc::new(Seen::default());
         let server = tokio::spawn(accept(listener, tls, Arc::clone(&seen)));
