@@ -152,6 +152,7 @@ impl SharedAccess {
     pub(super) fn settle(&self, ticket: Ticket, outcome: Outcome) {
         let lost = self.settlements.borrow_mut().push(ticket, outcome);
         self.count_lost(lost);
+        self.show_waiting();
     }
 
     /// Tells the store what it can be told now. For the root context's clock.

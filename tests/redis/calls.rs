@@ -112,13 +112,13 @@ async fn nobody_asks_about_what_the_own_store_refuses() -> Result<()> {
     // Under way here.
     let (gate, copy) = (Gate::closed(), message("/sms/2", 2));
     site.upstream.script("/sms/2", Behaviour::Hold(gate.clone()));
-    let (_client, pending) = pass_under_way(&site, 0, &copy).await?;
+    let under_way = pass_under_way(&site, 0, &copy).await?;
     let so_far = calls(first).await?;
     for _ in 0..10 {
         expect(&site, "under way", 0, &copy, (503, "twilio_guard_in_flight")).await?;
     }
     assert_eq!(calls(first).await?, so_far);
-    deliver(&site, &gate, pending).await?;
+    deliver(&site, &gate, under_way).await?;
     site.settled().await?;
 
     // Exhausted here.

@@ -11,14 +11,13 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::client::{Client, Protocol};
-use crate::support::config::replace;
 use crate::support::envoy::Envoy;
 use crate::support::process::cpu_ticks;
 use crate::support::redis::{Redis, Setup};
 use crate::support::replay_redis::Replica;
 use crate::support::tls::Authority;
 use crate::support::upstream::Upstream;
-use crate::support::{Result, eventually, scenarios};
+use crate::support::{Result, scenarios};
 
 /// The name in the certificate of Redis.
 const NAME: &str = "redis.example.org";
@@ -63,19 +62,14 @@ async fn what_each_way_adds_to_a_request() -> Result<()> {
         }
         let redis = Redis::with(setup).await?;
         // Waits of a busy machine are part of the figures, not errors.
-        let op_timeout =
-            "/static_resources/listeners/2/filter_chains/0/filters/0/typed_config/settings/op_timeout";
-        let mut replica = Replica::new(upstream.address(), &redis)
-            .edit(move |bootstrap| replace(bootstrap, op_timeout, "5s".into()).expect("a timeout"))
-            .plugin(move |plugin| {
-                plugin["replay"]["store"]["redis"]["timeout"] = "5s".into();
-                if !is_counted {
-                    plugin["replay"]["dedupe"] = json!({"eligible": "none"});
-                }
-                if !is_shared {
-                    plugin["replay"]["store"] = json!({"local": {}});
-                }
-            });
+        let mut replica = Replica::new(upstream.address(), &redis).patient().plugin(move |plugin| {
+            if !is_counted {
+                plugin["replay"]["dedupe"] = json!({"eligible": "none"});
+            }
+            if !is_shared {
+                plugin["replay"]["store"] = json!({"local": {}});
+            }
+        });
         if is_tls {
             let trusted = redis.directory().join("ca.crt");
             let trusted = trusted.to_str().ok_or("no path")?.to_owned();
@@ -183,11 +177,7 @@ async fn measure(way: &mut Way, counts: bool) -> Result<()> {
     }
     let wall = began.elapsed();
     // What becomes of requests is told a little later, and belongs to their cost.
-    eventually("Redis to know", async || {
-        let waiting = way.envoy.stat("wasmcustom.twilio_guard_replay_settlements_waiting").await.ok()?;
-        (waiting == 0).then_some(())
-    })
-    .await?;
+    Replica::nothing_waits(&way.envoy).await?;
     let after = ticks(way)?;
     if counts {
         way.latencies.extend(latencies);

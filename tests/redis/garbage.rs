@@ -14,14 +14,21 @@ use crate::support::{Result, binary, since};
 /// What a server may quote of what it was sent, and nobody may log.
 const QUOTED: &str = "Wrvqkzxbnmtq";
 
-/// One application, one line to one Redis, one replica.
+/// The replica that waits for an answer for as long as it may take on a slow machine, and the one for what never comes.
+const PATIENT: usize = 0;
+const HASTY: usize = 1;
+
+/// One application, one line to one Redis, two replicas.
 async fn start(on_error: OnError, way: Way) -> Result<(Scene, Line)> {
     let (upstream, redis) = (Upstream::start().await?, Redis::start().await?);
     let line = Line::to(redis.address()).await?;
-    let envoy = replica(Replica::with_nodes(upstream.address(), &[line.address()]), on_error, way);
-    let scene = Scene::of(upstream, redis, vec![envoy.start().await?]);
+    let envoy = || replica(Replica::with_nodes(upstream.address(), &[line.address()]), on_error, way);
+    let replicas = vec![envoy().start().await?, envoy().waiting("1s").start().await?];
+    let scene = Scene::of(upstream, redis, replicas);
     scene.plant(QUOTED);
-    scene.recovers("the start", 0).await?;
+    for replica in [PATIENT, HASTY] {
+        scene.recovers("the start", replica).await?;
+    }
     Ok((scene, line))
 }
 
@@ -82,26 +89,28 @@ async fn garbage(on_error: OnError) -> Result<()> {
                 // On a connection of its own the call ends with the reply to QUIT.
                 Way::Direct => Treatment::Instead(format!("{reply}+OK\r\n").into()),
             });
-            scene.fails(&what, 0, on_error, "store_unusable", codes).await?;
+            scene.fails(&what, PATIENT, on_error, "store_unusable", codes).await?;
             line.treat(Treatment::Faithful);
-            scene.recovers(&what, 0).await?;
+            scene.recovers(&what, PATIENT).await?;
         }
         // Before, Envoy's own redis_proxy ends the process on what is no RESP (docs/replay-redis.md).
         let is_sound = way == Way::Direct || binary::minor()? >= since::SOUND_REDIS_PROXY;
         for (what, treatment) in others().into_iter().filter(|_| is_sound) {
             let what = format!("{what}, {on_error:?}, {way:?}");
             line.treat(treatment);
-            scene.fails(&what, 0, on_error, "store_unusable", ANY).await?;
+            scene.fails(&what, HASTY, on_error, "store_unusable", ANY).await?;
             line.treat(Treatment::Faithful);
-            scene.recovers(&what, 0).await?;
+            scene.recovers(&what, HASTY).await?;
         }
         if way == Way::Direct {
             line.treat(Treatment::Behind(Bytes::from_static(b"+OK\r\n")));
-            scene.fails("more than the reply", 0, on_error, "store_unusable", &["malformed"]).await?;
+            scene.fails("more than the reply", PATIENT, on_error, "store_unusable", &["malformed"]).await?;
             line.treat(Treatment::Faithful);
-            scene.recovers("more than the reply", 0).await?;
+            scene.recovers("more than the reply", PATIENT).await?;
         }
-        scene.store_errors(0, on_error);
+        for replica in [PATIENT, HASTY] {
+            scene.store_errors(replica, on_error);
+        }
         scene.assert_sound(&format!("{on_error:?}, {way:?}")).await?;
     }
     Ok(())
@@ -131,8 +140,8 @@ async fn a_slow_answer_is_an_answer() -> Result<()> {
             let what = format!("{treatment:?}, {way:?}");
             line.treat(treatment);
             let message = scene.message("/sms");
-            scene.passes(&what, 0, &message, "first").await?;
-            scene.refused(&what, 0, &message, 409, "replayed").await?;
+            scene.passes(&what, PATIENT, &message, "first").await?;
+            scene.refused(&what, PATIENT, &message, 409, "replayed").await?;
         }
         scene.assert_sound(&format!("{way:?}")).await?;
     }

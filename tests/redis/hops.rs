@@ -4,7 +4,6 @@ use serde_json::Value;
 
 use crate::replicas::{PASSES, REPLAYED, expect, replica};
 use crate::support::Result;
-use crate::support::envoy::Envoy;
 use crate::support::redis::Redis;
 use crate::support::replay_redis::Replica;
 use crate::support::upstream::{Behaviour, Upstream};
@@ -22,10 +21,6 @@ async fn hops(gateway: &'static str, sidecar: &'static str) -> Result<Site> {
         .start()
         .await?;
     Ok(Site::of_proxies(upstream, vec![gateway, sidecar], Some(redis)))
-}
-
-fn last_details(envoy: &Envoy) -> String {
-    envoy.access_log().last().map(|line| line.details().to_owned()).unwrap_or_default()
 }
 
 #[tokio::test]
@@ -63,7 +58,8 @@ async fn filters_of_two_hops_with_one_namespace_refuse_each_others_requests() ->
     let copy = message("/sms", 1);
     for tries in 1..=6 {
         expect(&site, "the sidecar's refusal", 0, &copy, (503, "via_upstream")).await?;
-        assert_eq!(last_details(&site.envoys[1]), "twilio_guard_in_flight", "try {tries}");
+        let lines = site.envoys[1].wait_for_access_log(tries).await?;
+        assert_eq!(lines[tries - 1].details(), "twilio_guard_in_flight", "try {tries}");
         site.settled().await?;
     }
     expect(&site, "after six", 0, &copy, (409, "twilio_guard_attempts_exhausted")).await?;

@@ -9,8 +9,11 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use crate::scene::{OnError, Scene, WAITING, Way, replica};
+use crate::scene::{OnError, Scene, Way, replica};
 use crate::support::client::{Client, Protocol};
+use crate::support::config::INGRESS;
+use crate::support::guarded::at_rest;
+use crate::support::replay_redis::Replica;
 use crate::support::{Error, Result, eventually};
 
 /// Of so many requests one breaks off.
@@ -44,9 +47,9 @@ async fn nothing_is_left_of_many_requests() -> Result<()> {
 async fn leave_nothing(way: Way, requests: u64) -> Result<()> {
     let scene = Arc::new(Scene::start(1, |it| replica(it, OnError::Deny, way)).await?);
     scene.recovers("the start", 0).await?;
-    let began = Instant::now();
+    let (began, before) = (Instant::now(), scene.connections(0).await?);
     let mut resident = vec![scene.replicas[0].resident_kib()?];
-    let (mut answered, mut broken) = (0, 0);
+    let (mut answered, mut broken, mut connections) = (0, 0, before);
     for half in 0..2 {
         let mut senders = JoinSet::new();
         for sender in 0..SENDERS {
@@ -55,41 +58,37 @@ async fn leave_nothing(way: Way, requests: u64) -> Result<()> {
             senders.spawn(send(Arc::clone(&scene), protocol, random, requests / 2 / SENDERS));
         }
         while let Some(done) = senders.join_next().await {
-            let (ended, left) = done??;
+            let (ended, left, opened) = done??;
             answered += ended;
             broken += left;
+            connections += opened;
         }
-        calm(&scene, way).await?;
+        at_rest(&scene.replicas, &[INGRESS], connections).await?;
+        nothing_left(&scene, way).await?;
         resident.push(scene.replicas[0].resident_kib()?);
     }
-    let clients = scene.redis.clients()?;
-    let stats = scene.replicas[0].stats_matching("cluster.").await?;
-    let stat = |name: &str| stats.get(&format!("cluster.{name}")).copied().unwrap_or_default();
+    let stats = scene.replicas[0].stats_matching("cluster.redis.upstream_cx_total").await?;
     println!(
-        "{way:?}: {answered} answered and {broken} broken off in {:?}; abandoned questions: {}; connections to Redis: {clients} open, \
-         {} ever; to its proxy: {} open; KiB resident {resident:?}",
+        "{way:?}: {answered} answered and {broken} broken off in {:?}; abandoned questions: {}; connections to Redis: {:?}; \
+         KiB resident {resident:?}",
         began.elapsed(),
         scene.answers(0, &["abandoned"]).await?,
-        stat("redis.upstream_cx_total"),
-        stat("twilio_guard_redis_proxy.upstream_cx_active"),
+        stats.values().collect::<Vec<_>>(),
     );
     assert!(resident[2] <= resident[1] + TOLERANCE, "{way:?}: {resident:?}");
-    // A worker keeps one connection, or none.
-    assert!(clients <= if way == Way::Kept { 2 } else { 0 }, "{way:?}: {clients}");
-    assert!(stat("twilio_guard_store.upstream_cx_active") <= 2, "{way:?}");
     let scene = Arc::into_inner(scene);
     scene.ok_or("somebody still sends")?.assert_sound(&format!("{way:?}")).await
 }
 
-/// Sends messages, of which some break off at any moment. How many were answered, and how many not.
+/// Sends messages, of which some break off at any moment. How many were answered, how many not, and over how many connections.
 async fn send(
     scene: Arc<Scene>,
     protocol: Protocol,
     mut random: fastrand::Rng,
     count: u64,
-) -> Result<(u64, u64)> {
+) -> Result<(u64, u64, u64)> {
     let address: SocketAddr = scene.replicas[0].address();
-    let (mut answered, mut broken) = (0, 0);
+    let (mut answered, mut broken, mut opened) = (0, 0, 1);
     let mut client = Client::connect(address, protocol).await?;
     for _ in 0..count {
         let message = scene.message("/sms");
@@ -113,25 +112,32 @@ async fn send(
         broken += 1;
         if protocol == Protocol::Http1 {
             client = Client::connect(address, protocol).await?;
+            opened += 1;
         }
     }
-    Ok::<_, Error>((answered, broken))
+    Ok::<_, Error>((answered, broken, opened))
 }
 
-/// Waits until nothing is under way and nothing waits.
-async fn calm(scene: &Scene, way: Way) -> Result<()> {
-    let gauges = [
-        "http.ingress.downstream_rq_active",
-        "cluster.twilio_guard_store.upstream_rq_active",
-        "cluster.twilio_guard_redis_proxy.upstream_cx_active",
-        "cluster.redis.upstream_rq_active",
-        WAITING,
+/// Waits until nothing is left of requests that are over: first nothing to tell Redis, so that no call begins any more; then no call, and
+/// no connection but those that are kept.
+async fn nothing_left(scene: &Scene, way: Way) -> Result<()> {
+    let envoy = &scene.replicas[0];
+    Replica::nothing_waits(envoy).await?;
+    // A worker keeps one connection, or none.
+    let kept = if way == Way::Kept { 2 } else { 0 };
+    let most = [
+        ("twilio_guard_store.upstream_rq_active", 0),
+        ("twilio_guard_store.upstream_cx_active", 2),
+        ("twilio_guard_redis_proxy.upstream_cx_active", 0),
+        ("redis.upstream_rq_active", 0),
+        ("redis.upstream_cx_active", kept),
     ];
-    eventually("calm", async || {
-        let stats = scene.replicas[0].stats_matching("").await.ok()?;
-        let is_calm = gauges.iter().all(|gauge| stats.get(*gauge).is_none_or(|value| *value == 0));
-        let clients = scene.redis.clients().ok()?;
-        (is_calm && (way == Way::Kept || clients == 0)).then_some(())
+    eventually(&format!("no more left than {most:?} and {kept} clients of Redis"), async || {
+        let stats = envoy.stats_matching("cluster.").await.ok()?;
+        let left = |name: &str| stats.get(&format!("cluster.{name}")).copied().unwrap_or_default();
+        let is_over = most.iter().all(|(name, most)| left(name) <= *most);
+        let clients = u64::try_from(scene.redis.clients().ok()?).ok()?;
+        (is_over && clients <= kept).then_some(())
     })
     .await
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::scene::{OnError, RETRIED, Scene, Way, patient, replica, store};
+use crate::scene::{OnError, RETRIED, Scene, Way, replica, store};
 use crate::support::redis::{Edition, Setup, has_tls};
 use crate::support::replay_redis::{MANAGER, Replica};
 use crate::support::scenes::{add_routes, under};
@@ -57,11 +57,12 @@ async fn works(scene: &mut Scene, what: &str) -> Result<()> {
 #[tokio::test]
 async fn redis_proxy_signs_in_with_the_password_of_the_environment() -> Result<()> {
     let guarded = Setup::default().with(&["--requirepass", PASSWORD]);
-    let mut scene = Scene::with(guarded.clone(), 2, |it| patient(it).env("REDIS_PASSWORD", PASSWORD)).await?;
+    let mut scene =
+        Scene::with(guarded.clone(), 2, |it| it.patient().env("REDIS_PASSWORD", PASSWORD)).await?;
     works(&mut scene, "the password").await?;
     for wrong in ["", "not the password"] {
         let mut scene =
-            Scene::with(guarded.clone(), 1, |it| patient(it).env("REDIS_PASSWORD", wrong)).await?;
+            Scene::with(guarded.clone(), 1, |it| it.patient().env("REDIS_PASSWORD", wrong)).await?;
         scene.fails(wrong, 0, OnError::Deny, "store_unusable", &["denied", "unavailable"]).await?;
         scene.assert_sound(wrong).await?;
     }
@@ -100,7 +101,7 @@ fn set_user(scene: &Scene, rights: &[&str]) -> Result<()> {
 /// These rights suffice, and none of them can be left out.
 #[tokio::test]
 async fn an_acl_user_needs_few_rights() -> Result<()> {
-    let named = |it| by_proxy(patient(it), "twilio-guard", PASSWORD);
+    let named = |it: Replica| by_proxy(it.patient(), "twilio-guard", PASSWORD);
     let mut scene = Scene::start(2, named).await?;
     set_user(&scene, &RIGHTS)?;
     works(&mut scene, "through redis_proxy").await?;

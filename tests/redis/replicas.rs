@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::support::access_log::LogLine;
 use crate::support::client::{Client, Pending, Protocol};
 use crate::support::envoy::Envoy;
+use crate::support::guarded::line_of;
 use crate::support::http::Request;
 use crate::support::redis::Redis;
 use crate::support::replay_redis::Replica;
@@ -53,8 +54,10 @@ pub(crate) async fn site_of(
 pub(crate) async fn at(site: &Site, replica: usize, request: &Request) -> Result<LogLine> {
     let envoy = &site.envoys[replica];
     let lines = envoy.access_log().len();
-    site.copy(envoy.address(), Protocol::Http1, request).await?;
-    Ok(envoy.wait_for_access_log(lines + 1).await?.remove(lines))
+    let mut client = Client::connect(envoy.address(), Protocol::Http1).await?;
+    site.copy_by(&mut client, request).await?;
+    client.close();
+    line_of(envoy, &client, lines).await
 }
 
 /// Sends a request to one of them, which has to answer so.
@@ -90,11 +93,11 @@ pub(crate) async fn pass_under_way(site: &Site, replica: usize, copy: &Request) 
 }
 
 /// Lets the application answer what is under way at the first replica.
-pub(crate) async fn deliver(site: &Site, gate: &Gate, pending: Pending) -> Result<()> {
+pub(crate) async fn deliver(site: &Site, gate: &Gate, (client, pending): (Client, Pending)) -> Result<()> {
     let lines = site.envoys[0].access_log().len();
     gate.open();
     assert_eq!(pending.response().await?.status, 200);
-    site.envoys[0].wait_for_access_log(lines + 1).await?;
+    line_of(&site.envoys[0], &client, lines).await?;
     Ok(())
 }
 

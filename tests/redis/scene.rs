@@ -8,10 +8,9 @@ use serde_json::Value;
 
 use crate::support::Result;
 use crate::support::client::{Client, Pending, Protocol};
-use crate::support::config::replace;
 use crate::support::envoy::Envoy;
 use crate::support::eventually;
-use crate::support::guarded::{Exchange, Outcome, assert_vm_alive, exchange};
+use crate::support::guarded::{Exchange, Outcome, assert_vm_alive, exchange, line_of};
 use crate::support::http::Request;
 use crate::support::redis::{Redis, Setup};
 use crate::support::replay_redis::Replica;
@@ -28,9 +27,6 @@ pub const SETTLED: &str = "wasmcustom.twilio_guard_replay_settlements_shared";
 
 /// Passes that it has to be told about once more.
 pub const RETRIED: &str = "wasmcustom.twilio_guard_replay_settlements_retried";
-
-/// Passes that it has not been told about.
-pub const WAITING: &str = "wasmcustom.twilio_guard_replay_settlements_waiting";
 
 /// How calls reach Redis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,22 +62,10 @@ impl OnError {
 
 /// A replica of this way and policy, with time enough on a busy machine.
 pub fn replica(replica: Replica, on_error: OnError, way: Way) -> Replica {
-    let replica = patient(replica).plugin(move |plugin| {
+    let replica = replica.patient().plugin(move |plugin| {
         store(plugin)["on_error"] = on_error.word().into();
     });
     if way == Way::Direct { replica.direct() } else { replica }
-}
-
-/// A replica that waits for a second where the shipped file has 100 ms: on a busy machine Redis may well need that.
-pub fn patient(replica: Replica) -> Replica {
-    replica.plugin(|plugin| store(plugin)["timeout"] = "1s".into()).edit(|bootstrap| {
-        let op_timeout =
-            "/static_resources/listeners/2/filter_chains/0/filters/0/typed_config/settings/op_timeout";
-        let connects = (1..4).map(|number| format!("/static_resources/clusters/{number}/connect_timeout"));
-        for pointer in connects.chain([op_timeout.to_owned()]) {
-            replace(bootstrap, &pointer, "1s".into()).expect("the file has this timeout");
-        }
-    })
 }
 
 /// A Redis that knows after a restart what it knew before.
@@ -164,11 +148,16 @@ impl<R> Scene<R> {
     }
 
     /// Lets the application answer what it was sent by [`Self::begin`].
-    pub async fn finish(&self, replica: usize, gate: &Gate, pending: Pending) -> Result<()> {
+    pub async fn finish(
+        &self,
+        replica: usize,
+        gate: &Gate,
+        (client, pending): (Client, Pending),
+    ) -> Result<()> {
         let lines = self.replicas[replica].access_log().len();
         gate.open();
         assert_eq!(pending.response().await?.status, 200);
-        self.replicas[replica].wait_for_access_log(lines + 1).await?;
+        line_of(&self.replicas[replica], &client, lines).await?;
         Ok(())
     }
 
@@ -192,13 +181,15 @@ impl<R> Scene<R> {
         Ok(())
     }
 
-    /// Sends genuine requests until one passes with Redis's word: at once, or within the moments that connections need.
+    /// Sends genuine requests until one passes with Redis's word: at once, or within the moments that connections need. Then Redis knows
+    /// everything that it could not be told before.
     pub async fn recovers(&self, what: &str, replica: usize) -> Result<()> {
         eventually(&format!("recovery after {what}"), async || {
             let exchange = self.send(replica, &self.message("/sms")).await.ok()?;
             exchange.received.first().filter(|request| request.replay_mark() == "first").map(drop)
         })
-        .await
+        .await?;
+        Replica::nothing_waits(&self.replicas[replica]).await
     }
 
     /// How often the store of a replica answered with one of these codes.
@@ -239,6 +230,11 @@ impl<R> Scene<R> {
         Ok(())
     }
 
+    /// How many connections clients have opened to a replica.
+    pub async fn connections(&self, replica: usize) -> Result<u64> {
+        self.replicas[replica].stat("http.ingress.downstream_cx_total").await
+    }
+
     /// Of how many passes this replica has told Redis.
     pub async fn settled(&self, replica: usize) -> Result<u64> {
         self.replicas[replica].stat(SETTLED).await
@@ -249,6 +245,7 @@ impl<R> Scene<R> {
         let before = self.settled(replica).await?;
         let exchange = self.send(replica, request).await?;
         self.replicas[replica].wait_for_stat(SETTLED, before + 1).await?;
+        Replica::nothing_waits(&self.replicas[replica]).await?;
         Ok(exchange)
     }
 

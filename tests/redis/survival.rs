@@ -68,11 +68,11 @@ async fn a_pass_that_outlives_its_plugin_is_settled() -> Result<()> {
     let (mut site, replica) = site_of(&messages::settings(), Replica::dynamic_listeners).await?;
     let (gate, copy) = (Gate::closed(), message("/sms", 1));
     site.upstream.script("/sms", Behaviour::Hold(gate.clone()));
-    let (_client, pending) = pass_under_way(&site, 0, &copy).await?;
+    let under_way = pass_under_way(&site, 0, &copy).await?;
     let renamed = replica.plugin(|plugin| plugin["routes"][1]["name"] = "renamed".into());
     assert_eq!(renamed.update(&mut site.envoys[0]).await?, Update::Applied);
     expect(&site, "under way", 1, &copy, (503, "twilio_guard_in_flight")).await?;
-    deliver(&site, &gate, pending).await?;
+    deliver(&site, &gate, under_way).await?;
     site.settled().await?;
     for replica in [1, 0] {
         expect(&site, "delivered by a plugin that is gone", replica, &copy, REPLAYED).await?;
@@ -138,10 +138,10 @@ async fn a_settlement_that_comes_late_opens_no_gap() -> Result<()> {
     let (site, _) = site_of(&messages::settings(), |replica| replica.plugin(quick)).await?;
     let (gate, copy) = (Gate::closed(), message("/sms", 1));
     site.upstream.script("/sms", Behaviour::Hold(gate.clone()));
-    let (_client, pending) = pass_under_way(&site, 0, &copy).await?;
+    let under_way = pass_under_way(&site, 0, &copy).await?;
     let redis = site.redis.as_ref().expect("a Redis");
-    redis.freeze()?;
-    deliver(&site, &gate, pending).await?;
+    redis.freeze().await?;
+    deliver(&site, &gate, under_way).await?;
     expect(&site, "delivered here", 0, &copy, REPLAYED).await?;
     for _ in 0..3 {
         expect(&site, "nobody can tell", 1, &copy, (503, "twilio_guard_store_unusable")).await?;
@@ -253,11 +253,11 @@ async fn nothing_is_acknowledged_before_it_was_delivered() -> Result<()> {
     let site = site(&messages::settings()).await?;
     let (gate, copy) = (Gate::closed(), message("/ack", 1));
     site.upstream.script("/ack", Behaviour::Hold(gate.clone()));
-    let (_client, pending) = pass_under_way(&site, 0, &copy).await?;
+    let under_way = pass_under_way(&site, 0, &copy).await?;
     for replica in [1, 0, 1] {
         expect(&site, "under way", replica, &copy, (503, "twilio_guard_in_flight")).await?;
     }
-    deliver(&site, &gate, pending).await?;
+    deliver(&site, &gate, under_way).await?;
     site.settled().await?;
     for replica in [1, 0, 1] {
         expect(&site, "delivered", replica, &copy, (200, "twilio_guard_replayed")).await?;

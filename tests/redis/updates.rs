@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::scene::{RETRIED, SETTLED, Scene, WAITING, keeping, patient, store};
+use crate::scene::{RETRIED, SETTLED, Scene, keeping, store};
 use crate::support::config::{EnvoyConfig, INGRESS, Listener, WasmFilter};
 use crate::support::envoy::{Envoy, Update};
 use crate::support::redis::Redis;
-use crate::support::replay_redis::{PLUGIN, Replica, bootstrap};
+use crate::support::replay_redis::{LONGEST_WAIT, PLUGIN, Replica, bootstrap, wait_for_redis};
 use crate::support::scenarios::TOKEN;
 use crate::support::scenes::route;
 use crate::support::upstream::{Behaviour, Gate, Upstream};
@@ -41,14 +41,16 @@ async fn what_an_update_finds_untold_is_told() -> Result<()> {
         let what = if is_new_vm { "another VM" } else { "another configuration" };
         let (upstream, redis, directory) =
             (Upstream::start().await?, Redis::with(keeping()).await?, TempDir::new()?);
-        let shipped = bootstrap(directory.path(), upstream.address(), &[redis.address()])?;
+        let mut shipped = bootstrap(directory.path(), upstream.address(), &[redis.address()])?;
+        wait_for_redis(&mut shipped, LONGEST_WAIT);
         let text = shipped.pointer(PLUGIN).and_then(Value::as_str).ok_or("the file configures the module")?;
         let mut plugin: Value = serde_json::from_str(text)?;
-        store(&mut plugin)["timeout"] = "1s".into();
+        store(&mut plugin)["timeout"] = LONGEST_WAIT.into();
         plugin["routes"][0] = route("sms", json!({"lease": "2s"}));
         let routes = plugin["routes"].clone();
         let first = dynamic(&upstream, shipped, WasmFilter::new(module::path()?, &plugin)).await?;
-        let second = patient(Replica::new(upstream.address(), &redis))
+        let second = Replica::new(upstream.address(), &redis)
+            .patient()
             .plugin(move |plugin| plugin["routes"] = routes.clone())
             .start()
             .await?;
@@ -56,10 +58,9 @@ async fn what_an_update_finds_untold_is_told() -> Result<()> {
 
         let (message, gate) = (scene.message("/sms"), Gate::closed());
         scene.upstream.script_next("/sms", [Behaviour::Hold(gate.clone())]);
-        let (client, pending) = scene.begin(0, &message).await?;
+        let under_way = scene.begin(0, &message).await?;
         scene.redis.stop();
-        scene.finish(0, &gate, pending).await?;
-        drop(client);
+        scene.finish(0, &gate, under_way).await?;
         scene.replicas[0].wait_for_stat(RETRIED, 1).await?;
 
         plugin["routes"][0]["name"] = "renamed".into();
@@ -86,10 +87,7 @@ async fn what_an_update_finds_untold_is_told() -> Result<()> {
             .await?;
         } else {
             scene.replicas[0].wait_for_stat(SETTLED, 1).await?;
-            eventually("nothing waits", async || {
-                (scene.replicas[0].stat(WAITING).await.ok()? == 0).then_some(())
-            })
-            .await?;
+            Replica::nothing_waits(&scene.replicas[0]).await?;
         }
         for replica in [1, 0] {
             scene.recovers(what, replica).await?;

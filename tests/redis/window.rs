@@ -9,7 +9,7 @@ use crate::support::{Result, scenarios};
 #[tokio::test]
 async fn the_second_replica_refuses_what_the_first_delivered() -> Result<()> {
     let (upstream, redis) = (Upstream::start().await?, Redis::start().await?);
-    let replica = Replica::new(upstream.address(), &redis);
+    let replica = Replica::new(upstream.address(), &redis).patient();
     let (first, second) = (replica.start().await?, replica.start().await?);
     let request = scenarios::message();
     let response = client::send(first.address(), Protocol::Http1, &request).await?;
@@ -26,10 +26,8 @@ async fn the_second_replica_refuses_what_the_first_delivered() -> Result<()> {
 #[tokio::test]
 async fn the_window_holds_where_only_bodies_are_held() -> Result<()> {
     let (upstream, redis) = (Upstream::start().await?, Redis::start().await?);
-    let replica = Replica::new(upstream.address(), &redis).plugin(|plugin| {
-        plugin["hold"] = "body".into();
-        plugin["replay"]["store"]["redis"]["timeout"] = "2s".into();
-    });
+    let replica =
+        Replica::new(upstream.address(), &redis).patient().plugin(|plugin| plugin["hold"] = "body".into());
     let (first, second) = (replica.start().await?, replica.start().await?);
     let request = scenarios::message();
     assert_eq!(client::send(first.address(), Protocol::Http1, &request).await?.status, 200);

@@ -80,7 +80,7 @@ async fn broken(on_error: OnError) -> Result<()> {
         let what = format!("{fault:?}, {on_error:?}");
         let mut scene = Scene::start(1, |it| fault.apply(replica(it, on_error, Way::Kept))).await?;
         if matches!(fault, Fault::OpTimeout) {
-            scene.redis.freeze()?;
+            scene.redis.freeze().await?;
         }
         scene.fails(&what, 0, on_error, "store_unusable", fault.codes()).await?;
         let logged = scene.store_errors(0, on_error);
@@ -104,7 +104,7 @@ async fn more_calls_than_the_circuit_breaker_allows_are_store_errors() -> Result
         };
         let mut scene = Scene::start(1, narrow).await?;
         // Held back, calls pile up; what does not fit fails while it is being made.
-        scene.redis.freeze()?;
+        scene.redis.freeze().await?;
         let messages: Vec<_> = (0..60).map(|_| scene.message("/sms")).collect();
         let address = scene.replicas[0].address();
         let sent: Vec<_> = messages

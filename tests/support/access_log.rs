@@ -2,7 +2,7 @@
 //! filter's own log.
 
 /// The log line of the tests: `key=value` fields. `path` is what the filter shows of the target, `shown` what Envoy's default
-/// format prints of it, and likewise for `agent` and `shown_agent`.
+/// format prints of it, and likewise for `agent` and `shown_agent`. `peer` is the client's end of its connection.
 pub const FORMAT: &str = "method=%REQ(:METHOD)% status=%RESPONSE_CODE% details=%RESPONSE_CODE_DETAILS% \
 flags=%RESPONSE_FLAGS% verdict=%FILTER_STATE(wasm.twilio_guard.verdict:PLAIN)% \
 reason=%FILTER_STATE(wasm.twilio_guard.reason:PLAIN)% route=%FILTER_STATE(wasm.twilio_guard.route:PLAIN)% \
@@ -10,7 +10,7 @@ key=%FILTER_STATE(wasm.twilio_guard.key:PLAIN)% upstream=%UPSTREAM_HOST% id=%REQ
 path=%FILTER_STATE(wasm.twilio_guard.path:PLAIN)% shown=%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% \
 agent=%FILTER_STATE(wasm.twilio_guard.user_agent:PLAIN)% shown_agent=%REQ(USER-AGENT)% \
 referer=%FILTER_STATE(wasm.twilio_guard.referer:PLAIN)% shown_referer=%REQ(REFERER)% \
-request_id=%FILTER_STATE(wasm.twilio_guard.request_id:PLAIN)%\n";
+request_id=%FILTER_STATE(wasm.twilio_guard.request_id:PLAIN)% peer=%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%\n";
 
 /// One line of the access log.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -35,6 +35,7 @@ pub const PING: &[u8] = b"ping through the tunnel";
 pub struct Client {
     sender: Sender,
     connection: JoinHandle<()>,
+    address: Option<SocketAddr>,
 }
 
 enum Sender {
@@ -63,7 +64,20 @@ impl Client {
     pub async fn connect(address: SocketAddr, protocol: Protocol) -> Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Self::over(stream, protocol).await
+        let own = stream.local_addr()?;
+        let mut client = Self::over(stream, protocol).await?;
+        client.address = Some(own);
+        Ok(client)
+    }
+
+    /// Closes the connection at once, as dropping it does.
+    pub fn close(&self) {
+        self.connection.abort();
+    }
+
+    /// Our end of a connection that was opened by [`Self::connect`]: it says in the access log which line is whose.
+    pub fn address(&self) -> SocketAddr {
+        self.address.expect("a connection of our own")
     }
 
     /// Speaks over any stream of bytes.
@@ -77,13 +91,14 @@ impl Client {
             Protocol::Http1 => {
                 let (sender, connection) = http1::handshake(stream).await?;
                 let connection = tokio::spawn(async { drop(connection.with_upgrades().await) });
-                Self { sender: Sender::Http1(sender), connection }
+                Self { sender: Sender::Http1(sender), connection, address: None }
             }
             Protocol::Http2 => {
                 let (sender, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
                 Self {
                     sender: Sender::Http2(sender),
                     connection: tokio::spawn(async { drop(connection.await) }),
+                    address: None,
                 }
             }
         })
@@ -176,7 +191,7 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        self.connection.abort();
+        self.close();
     }
 }
 

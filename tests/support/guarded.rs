@@ -2,15 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::Result;
 use super::access_log::LogLine;
-use super::client::{self, Protocol};
+use super::client::{Client, Protocol};
 use super::config::{EnvoyConfig, WasmFilter};
 use super::envoy::Envoy;
 use super::http::{Request, Response};
 use super::module;
 use super::scenarios::{ACCOUNT, TOKEN};
 use super::upstream::{Recorded, Upstream};
+use super::{Result, eventually};
 
 /// A plugin configuration with the test account and these routes; other keys can be set on the value.
 pub fn plugin(default: &str, routes: Value) -> Value {
@@ -106,9 +106,40 @@ pub async fn exchange(
     request: &Request,
 ) -> Result<Exchange> {
     let (lines, requests) = (envoy.access_log().len(), upstream.count());
-    let response = client::send(envoy.address(), protocol, request).await?;
-    let line = envoy.wait_for_access_log(lines + 1).await?.remove(lines);
+    let mut client = Client::connect(envoy.address(), protocol).await?;
+    let response = client.send(request).await?;
+    let line = line_of(envoy, &client, lines).await?;
     Ok(Exchange { response, line, received: upstream.requests().split_off(requests) })
+}
+
+/// The line of the request that this client sent, once it is written, whatever is written late of earlier ones. So many lines were there
+/// before: an earlier client may have had the same port.
+pub async fn line_of(envoy: &Envoy, client: &Client, before: usize) -> Result<LogLine> {
+    let own = client.address().to_string();
+    eventually("the request's line in the access log", async || {
+        envoy.access_log().into_iter().skip(before).find(|line| line.field("peer") == own)
+    })
+    .await
+}
+
+/// Waits until these proxies have seen so many connections of clients in all, and the end of each, and have written a line about every
+/// request: nothing can come of them any more.
+pub async fn at_rest(envoys: &[Envoy], listeners: &[&str], connections: u64) -> Result<()> {
+    eventually(&format!("the end of {connections} connections and of their requests"), async || {
+        let (mut seen, mut is_over) = (0, true);
+        for envoy in envoys {
+            let stats = envoy.stats_matching("http.").await.ok()?;
+            let sum = |name: &str| -> u64 {
+                let value = |listener| stats.get(&format!("http.{listener}.downstream_{name}"));
+                listeners.iter().filter_map(value).sum()
+            };
+            seen += sum("cx_total");
+            is_over &=
+                sum("cx_active") == 0 && u64::try_from(envoy.access_log().len()).ok()? >= sum("rq_total");
+        }
+        (is_over && seen >= connections).then_some(())
+    })
+    .await
 }
 
 /// An upstream and an Envoy, for tests that send one request after the other.

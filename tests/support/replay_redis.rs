@@ -55,6 +55,22 @@ pub fn bootstrap(directory: &Path, upstream: SocketAddr, redis: &[SocketAddr]) -
     Ok(bootstrap)
 }
 
+/// Passes that Redis has not been told about.
+pub const WAITING: &str = "wasmcustom.twilio_guard_replay_settlements_waiting";
+
+/// The longest that the module waits for Redis.
+pub const LONGEST_WAIT: &str = "5s";
+
+/// Has each step of the way to Redis take as long as this, where the shipped file has 100 ms.
+pub fn wait_for_redis(bootstrap: &mut Value, time: &str) {
+    let op_timeout =
+        "/static_resources/listeners/2/filter_chains/0/filters/0/typed_config/settings/op_timeout";
+    let connects = (1..4).map(|number| format!("/static_resources/clusters/{number}/connect_timeout"));
+    for pointer in connects.chain([op_timeout.to_owned()]) {
+        replace(bootstrap, &pointer, time.into()).expect("the file has this timeout");
+    }
+}
+
 /// A replica: an Envoy with the shipped file before an application and Redis.
 pub struct Replica {
     /// What is changed in the bootstrap.
@@ -121,6 +137,14 @@ impl Replica {
         envoy.wait_for_stat("wasmcustom.twilio_guard_replay_settlements_shared", passes).await
     }
 
+    /// Waits until this replica has nothing left to tell Redis. Of a request that was answered the gauge knows.
+    pub async fn nothing_waits(envoy: &Envoy) -> Result<()> {
+        super::eventually("nothing to tell Redis", async || {
+            (envoy.stat(WAITING).await.ok()? == 0).then_some(())
+        })
+        .await
+    }
+
     /// Waits until Redis was told what became of each pass that it granted.
     pub async fn all_settled(redis: &Redis) -> Result<()> {
         const UNDER_WAY: &str = "local n = 0 for _, key in ipairs(redis.call('KEYS', '*')) do \
@@ -143,11 +167,13 @@ impl Replica {
 
     /// Waits for Redis as long as the module allows: then a test on a slow machine sees what Redis says, and no timeouts.
     pub fn patient(self) -> Self {
-        self.plugin(|plugin| plugin["replay"]["store"]["redis"]["timeout"] = "5s".into()).edit(|bootstrap| {
-            let proxy =
-                "/static_resources/listeners/2/filter_chains/0/filters/0/typed_config/settings/op_timeout";
-            replace(bootstrap, proxy, "5s".into()).expect("the file has this timeout");
-        })
+        self.waiting(LONGEST_WAIT)
+    }
+
+    /// Waits for Redis as long as this. A test in which Redis does not answer need not be [`Self::patient`].
+    pub fn waiting(self, time: &'static str) -> Self {
+        self.plugin(move |plugin| plugin["replay"]["store"]["redis"]["timeout"] = time.into())
+            .edit(move |bootstrap| wait_for_redis(bootstrap, time))
     }
 
     /// Changes the HTTP connection manager.
@@ -179,7 +205,7 @@ impl Replica {
         envoy.replace_listeners(vec![ingress]).await
     }
 
-    /// The bootstrap. The access log goes where the harness reads it.
+    /// The bootstrap. The access log goes where the harness reads it, and says whose line is whose.
     fn bootstrap(&self, directory: &Path) -> Result<Value> {
         let mut bootstrap = bootstrap(directory, self.upstream, &self.redis)?;
         let log = super::config::access_log_file(directory);
@@ -188,6 +214,9 @@ impl Replica {
         access_log["typed_config"]["@type"] =
             "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog".into();
         access_log["typed_config"]["path"] = log.to_str().ok_or("the directory's path is not UTF-8")?.into();
+        let format = &mut access_log["typed_config"]["log_format"]["text_format_source"]["inline_string"];
+        let fields = format.as_str().ok_or("the file has a format")?.trim_end();
+        *format = format!("{fields} peer=%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%\n").into();
         replace(&mut bootstrap, ACCESS_LOG, access_log)?;
         // No worker is left out.
         bootstrap["static_resources"]["listeners"][0]["connection_balance_config"] =

@@ -69,7 +69,10 @@ pub async fn one_delivery_each(site: &Site, rounds: usize) -> Result<()> {
     assert_eq!((lost, over), (0, 0), "{delivered:?}");
     assert_eq!(statuses[&200], rounds);
     assert!(statuses.keys().all(|status| matches!(status, 200 | 409 | 503)), "{statuses:?}");
-    for line in site.envoys.iter().flat_map(|envoy| envoy.access_log()) {
+    let log = || site.envoys.iter().flat_map(|envoy| envoy.access_log());
+    let answered: usize = statuses.values().sum();
+    eventually("a line about each copy", async || (log().count() >= answered).then_some(())).await?;
+    for line in log() {
         let details = line.details();
         let expected = matches!(details, "via_upstream" | "twilio_guard_replayed" | "twilio_guard_in_flight");
         assert!(expected, "{}", line.0);
@@ -149,6 +152,7 @@ pub async fn clients_that_leave(site: &Site) -> Result<()> {
         done??;
     }
     closed.open();
+    site.at_rest(CLIENTS * ROUNDS * 4).await?;
     race(site, "/sms", ROUNDS, 1).await?;
     let passed = seen(site, "/sms/");
     println!("clients that leave: most {:?} passes, bound 6", passed.iter().max());

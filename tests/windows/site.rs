@@ -5,16 +5,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
-use crate::support::Result;
-use crate::support::client::{self, Client, Opened, Protocol};
+use crate::support::client::{Client, Opened, Protocol};
 use crate::support::config::{EnvoyConfig, INGRESS, Listener, WasmFilter};
 use crate::support::envoy::Envoy;
-use crate::support::guarded::{self, Exchange, assert_vm_alive};
+use crate::support::guarded::{self, Exchange, assert_vm_alive, line_of};
 use crate::support::http::Request;
 use crate::support::module;
 use crate::support::redis::Redis;
 use crate::support::replay_redis::Replica;
 use crate::support::upstream::Upstream;
+use crate::support::{Result, eventually};
 
 const OTHER: &str = "other";
 
@@ -79,8 +79,13 @@ impl Site {
 
     /// Sends a copy to a door. What came of it, once that is known everywhere; 0 where the connection ended without an answer.
     pub async fn copy(&self, door: SocketAddr, protocol: Protocol, request: &Request) -> Result<u16> {
+        self.copy_by(&mut Client::connect(door, protocol).await?, request).await
+    }
+
+    /// The same by a client that was opened for it.
+    pub async fn copy_by(&self, client: &mut Client, request: &Request) -> Result<u16> {
         let seen = self.upstream.count();
-        let status = send_to(door, protocol, request).await?;
+        let status = send_by(client, request).await?;
         if self.upstream.count() > seen {
             self.settled().await?;
         }
@@ -102,8 +107,9 @@ impl Site {
     pub async fn send(&self, protocol: Protocol, request: &Request) -> Result<Exchange> {
         let (envoy, door) = self.next();
         let (lines, requests) = (envoy.access_log().len(), self.upstream.count());
-        let response = client::send(door, protocol, request).await?;
-        let line = envoy.wait_for_access_log(lines + 1).await?.remove(lines);
+        let mut client = Client::connect(door, protocol).await?;
+        let response = client.send(request).await?;
+        let line = line_of(envoy, &client, lines).await?;
         self.settled().await?;
         Ok(Exchange { response, line, received: self.upstream.requests().split_off(requests) })
     }
@@ -118,10 +124,16 @@ impl Site {
         feed.data(request.body.clone());
         drop(feed);
         let is_over = async || (self.upstream.count() > seen || pending.is_ready()).then_some(());
-        crate::support::eventually(what, is_over).await?;
-        drop((pending, client));
-        envoy.wait_for_access_log(lines + 1).await?;
+        eventually(what, is_over).await?;
+        drop(pending);
+        client.close();
+        line_of(envoy, &client, lines).await?;
         self.settled().await
+    }
+
+    /// Waits until nothing can come any more of so many connections, each of which was closed.
+    pub async fn at_rest(&self, connections: usize) -> Result<()> {
+        guarded::at_rest(&self.envoys, self.listeners, u64::try_from(connections)?).await
     }
 
     /// That no VM died.
@@ -143,7 +155,10 @@ impl Site {
 
 /// Sends a request. Its status; 0 where the connection ended without an answer.
 pub async fn send_to(address: SocketAddr, protocol: Protocol, request: &Request) -> Result<u16> {
-    let mut client = Client::connect(address, protocol).await?;
+    send_by(&mut Client::connect(address, protocol).await?, request).await
+}
+
+async fn send_by(client: &mut Client, request: &Request) -> Result<u16> {
     if request.websocket {
         return Ok(match client.open(request).await? {
             Opened::Tunnel(..) => 101,
