@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::replicas;
-use crate::scene::{OnError, SETTLED, Scene, patient, store};
+use crate::scene::{ANSWERS, OnError, SETTLED, Scene, WAITING, patient, store};
 use crate::support::client::{self, Protocol};
 use crate::support::config::{address, replace};
 use crate::support::guarded::Exchange;
 use crate::support::http::Request;
 use crate::support::redis_cluster::RedisCluster;
 use crate::support::replay_redis::Replica;
+use crate::support::scenes::route;
 use crate::support::upstream::{Behaviour, Gate, Upstream};
 use crate::support::{Result, eventually, pages, project_root};
 
@@ -218,4 +219,96 @@ async fn redirections_are_followed_where_redis_proxy_is_told_to() -> Result<()> 
         assert_eq!(scene.answers(1, &["unready"]).await?, u64::try_from(*moved)?);
     }
     scene.assert_sound("redirections").await
+}
+
+/// A primary is lost for a while without anybody in its place, under every policy. Then its replica is promoted, and lacks what was
+/// not replicated.
+#[tokio::test]
+async fn a_primary_is_lost_and_its_replica_goes_on_with_what_it_has() -> Result<()> {
+    let (upstream, redis) = (Upstream::start().await?, RedisCluster::start(1).await?);
+    make_user(&redis)?;
+    let with = |on_error| Result::Ok(with_policy(clustered(&upstream, &redis)?, on_error));
+    let (deny, local, allow) = (with(OnError::Deny)?, with(OnError::Local)?, with(OnError::Allow)?);
+    let (deny, local, allow) = tokio::try_join!(deny.start(), local.start(), allow.start())?;
+    let mut scene = Scene::of(upstream, redis, vec![deny, local, allow]);
+    let replicated = deliver(&scene, 0).await?;
+    let successor = scene.redis.replica_of(0)?;
+    let (before, nodes) = (scene.redis.nodes[0].keys()?, &scene.redis.nodes);
+    nodes[0].is_replicated_by(&nodes[successor]).await?;
+    // From here on the replica is told nothing: replication is asynchronous, and delivered is delivered.
+    nodes[successor].freeze()?;
+    nodes[0].cli(&["client", "kill", "type", "replica"])?;
+    let unreplicated = deliver(&scene, 0).await?;
+    let lost = scene.redis.nodes[0].keys()?.len() - before.len();
+    assert!(lost > 0);
+
+    scene.redis.nodes[0].stop();
+    let refused = tally(&scene, 0, &messages(&scene)).await?;
+    assert!(refused.contains_key("twilio_guard_store_unusable"), "{refused:?}");
+    assert!(refused.keys().all(|what| ["first", "twilio_guard_store_unusable"].contains(&&**what)), "{refused:?}");
+    for replica in [1, 2] {
+        let messages = messages(&scene);
+        let passed = tally(&scene, replica, &messages).await?;
+        assert!(passed.contains_key("unshared"), "{passed:?}");
+        assert!(passed.keys().all(|what| ["first", "unshared"].contains(&&**what)), "{passed:?}");
+        assert_eq!(tally(&scene, replica, &messages).await?, all("twilio_guard_replayed"), "the own store");
+    }
+    for replica in 0..3 {
+        let answers = scene.replicas[replica].stats_matching(ANSWERS).await?;
+        let mut names = answers.keys().map(|name| &name[ANSWERS.len()..]);
+        // Nodes that found the loss refuse the slots that they have as well (cluster-require-full-coverage).
+        assert!(names.all(|name| ["answered", "unavailable"].contains(&name)), "{answers:?}");
+    }
+
+    scene.redis.nodes[successor].thaw()?;
+    for replica in 0..3 {
+        eventually("all slots", async || {
+            let tallied = tally(&scene, replica, &messages(&scene)).await.ok()?;
+            (tallied == all("first")).then_some(())
+        })
+        .await?;
+        let envoy = &scene.replicas[replica];
+        eventually("nothing to tell", async || (envoy.stat(WAITING).await.ok()? == 0).then_some(())).await?;
+    }
+    assert!(scene.redis.is_primary(successor));
+    assert_eq!(tally(&scene, 1, &replicated).await?, all("twilio_guard_replayed"));
+    let again = [("first".to_owned(), lost), ("twilio_guard_replayed".to_owned(), MESSAGES - lost)];
+    assert_eq!(tally(&scene, 1, &unreplicated).await?, again.into(), "what was lost passes once more");
+    assert_eq!(tally(&scene, 0, &unreplicated).await?, all("twilio_guard_replayed"), "but not where it was delivered");
+
+    scene.redis.nodes[0].restart().await?;
+    eventually("a replica", async || (!scene.redis.is_primary(0)).then_some(())).await?;
+    let delivered = deliver(&scene, 0).await?;
+    assert_eq!(tally(&scene, 2, &delivered).await?, all("twilio_guard_replayed"));
+    scene.assert_sound("a failover").await
+}
+
+/// Its script has two keys: in one slot, if the prefix stands in braces.
+#[tokio::test]
+async fn a_strict_cold_start_needs_a_prefix_in_braces() -> Result<()> {
+    let (upstream, redis) = (Upstream::start().await?, RedisCluster::start(0).await?);
+    make_user(&redis)?;
+    for node in &redis.nodes {
+        let rights = ["~{twilio-guard}:1:*", "+set", "+get"];
+        assert_eq!(node.cli(&[&["acl", "setuser", "twilio-guard"][..], &rights].concat())?, "OK");
+    }
+    let strict = clustered(&upstream, &redis)?.plugin(|plugin| {
+        plugin["replay"]["cold_start"] = "strict".into();
+        plugin["routes"] = json!([route("sms", json!({"window": "2s", "lease": "2s"}))]);
+    });
+    let plain = strict.start().await?;
+    let braced = strict.plugin(|plugin| store(plugin)["key_prefix"] = "{twilio-guard}".into());
+    let (first, second) = tokio::try_join!(braced.start(), braced.start())?;
+    let mut scene = Scene::of(upstream, redis, vec![plain, first, second]);
+    scene.fails("two slots", 0, OnError::Deny, "store_unusable", &["refused"]).await?;
+
+    let message = scene.message("/sms");
+    scene.refused("a new Redis", 1, &message, 503, "cold_start").await?;
+    scene.recovers("a new Redis", 1).await?;
+    scene.send_and_settle(1, &message).await?.assert_pass("a window later", "first");
+    scene.refused("a copy", 2, &message, 409, "replayed").await?;
+    let keys = scene.redis.keys()?;
+    let all: Vec<_> = keys.iter().filter(|own| !own.is_empty()).collect();
+    assert!(all.len() == 1 && all[0].iter().all(|key| key.starts_with("{twilio-guard}:1:gateway:")), "{keys:?}");
+    scene.assert_sound("strict").await
 }

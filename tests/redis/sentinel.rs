@@ -49,7 +49,7 @@ async fn a_demoted_primary_is_not_ready_and_is_told_nothing() -> Result<()> {
             pending.push(scene.begin(0, message).await?);
             let key = scene.redis.keys()?.into_iter().find(|key| !before.contains(key)).expect("its key");
             // In step, the new primary has the key; one that it never heard of, the demoted one forgets when it follows.
-            assert_eq!(scene.redis.cli(&["wait", "1", "5000"])?, "1");
+            scene.redis.is_replicated_by(&other).await?;
             if std::ptr::eq(message, &lost) {
                 other.cli(&["replicaof", "no", "one"])?;
                 assert_eq!(other.cli(&["del", &key])?, "1");
@@ -88,11 +88,10 @@ async fn sentinel_fails_over_and_the_window_goes_on() -> Result<()> {
     let sentinel = Sentinel::start(&scene.redis).await?;
     let delivered = scene.message("/sms");
     scene.send_and_settle(0, &delivered).await?.assert_pass("before", "first");
-    assert_eq!(scene.redis.cli(&["wait", "1", "5000"])?, "1");
     let (under_way, gate) = (scene.message("/sms"), Gate::closed());
     scene.upstream.script_next("/sms", [Behaviour::Hold(gate.clone())]);
     let (_client, pending) = scene.begin(0, &under_way).await?;
-    assert_eq!(scene.redis.cli(&["wait", "1", "5000"])?, "1");
+    scene.redis.is_replicated_by(&other).await?;
     scene.redis.stop();
     scene.fails("no primary", 1, OnError::Deny, "store_unusable", &["unavailable", "reset"]).await?;
     let settled = scene.settled(0).await?;
