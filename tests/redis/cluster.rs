@@ -1,6 +1,7 @@
 //! Redis Cluster, as the documentation says to wire it: one window over all slots, also while slots move and primaries fail.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -8,6 +9,7 @@ use crate::replicas;
 use crate::scene::{ANSWERS, OnError, SETTLED, Scene, WAITING, patient, store};
 use crate::support::client::{self, Protocol};
 use crate::support::config::{address, replace};
+use crate::support::envoy::Envoy;
 use crate::support::guarded::Exchange;
 use crate::support::http::Request;
 use crate::support::redis_cluster::RedisCluster;
@@ -55,7 +57,8 @@ fn make_user(redis: &RedisCluster) -> Result<()> {
 /// Asks for the topology so seldom that only redirections tell of a change.
 fn unaware(replica: Replica) -> Replica {
     replica.edit(|bootstrap| {
-        let config = &mut bootstrap.pointer_mut(CLUSTER).expect("the file has it")["cluster_type"]["typed_config"];
+        let config =
+            &mut bootstrap.pointer_mut(CLUSTER).expect("the file has it")["cluster_type"]["typed_config"];
         config["cluster_refresh_rate"] = "3600s".into();
         config["redirect_refresh_threshold"] = 0.into();
         // It would not ask again for so long, if it began too early.
@@ -79,7 +82,11 @@ fn messages(scene: &Scene<RedisCluster>) -> Vec<Request> {
 }
 
 /// What became of messages: how many passed under which mark, and how many were refused for which reason.
-async fn tally(scene: &Scene<RedisCluster>, replica: usize, messages: &[Request]) -> Result<BTreeMap<String, usize>> {
+async fn tally(
+    scene: &Scene<RedisCluster>,
+    replica: usize,
+    messages: &[Request],
+) -> Result<BTreeMap<String, usize>> {
     let mut tally = BTreeMap::new();
     for message in messages {
         *tally.entry(mark(&scene.send(replica, message).await?)).or_default() += 1;
@@ -111,11 +118,13 @@ async fn deliver_together(scene: &Scene<RedisCluster>, replica: usize) -> Result
     let (messages, gate, seen) = (messages(scene), Gate::closed(), scene.upstream.count());
     scene.upstream.script_next("/sms", vec![Behaviour::Hold(gate.clone()); MESSAGES]);
     let address = envoy.address();
-    let sent = messages.iter().cloned().map(|message| {
-        tokio::spawn(async move { client::send(address, Protocol::Http1, &message).await })
-    });
+    let sent = messages
+        .iter()
+        .cloned()
+        .map(|message| tokio::spawn(async move { client::send(address, Protocol::Http1, &message).await }));
     let sent: Vec<_> = sent.collect();
-    eventually("all at the application", async || (scene.upstream.count() == seen + MESSAGES).then_some(())).await?;
+    eventually("all at the application", async || (scene.upstream.count() == seen + MESSAGES).then_some(()))
+        .await?;
     gate.open();
     for sent in sent {
         assert_eq!(sent.await??.status, 200);
@@ -126,6 +135,17 @@ async fn deliver_together(scene: &Scene<RedisCluster>, replica: usize) -> Result
     Ok(messages)
 }
 
+/// `check` finds nothing in what the page says.
+fn check(envoy: &Envoy) -> Result<()> {
+    let bootstrap = envoy.directory().join("bootstrap.json");
+    let ran = Command::new(env!("CARGO_BIN_EXE_twilio-guard"))
+        .args(["check", "--deny-warnings"])
+        .arg(bootstrap)
+        .output()?;
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stdout));
+    Ok(())
+}
+
 /// Envoy starts and serves before there is a cluster, and needs no restart. Slots then move under its feet.
 #[tokio::test]
 async fn one_window_for_all_replicas_over_all_slots_while_they_move() -> Result<()> {
@@ -134,6 +154,7 @@ async fn one_window_for_all_replicas_over_all_slots_while_they_move() -> Result<
     let replica = clustered(&upstream, &redis)?;
     let (first, second) = tokio::try_join!(replica.start(), replica.start())?;
     let mut scene = Scene::of(upstream, redis, vec![first, second]);
+    check(&scene.replicas[0])?;
     scene.fails("no cluster yet", 0, OnError::Deny, "store_unusable", &["unavailable"]).await?;
     scene.redis.form(0).await?;
     for replica in [0, 1] {
@@ -183,8 +204,7 @@ async fn redirections_are_followed_where_redis_proxy_is_told_to() -> Result<()> 
     let documented = unaware(clustered(&upstream, &redis)?);
     let unnamed = without(unaware(clustered(&upstream, &redis)?), "dns_cache_config");
     let unled = without(unaware(clustered(&upstream, &redis)?), "enable_redirection");
-    let (documented, unnamed, unled) =
-        tokio::try_join!(documented.start(), unnamed.start(), unled.start())?;
+    let (documented, unnamed, unled) = tokio::try_join!(documented.start(), unnamed.start(), unled.start())?;
     let mut scene = Scene::of(upstream, redis, vec![documented, unnamed, unled]);
     let mut rounds = Vec::new();
     for replica in 0..3 {
@@ -245,7 +265,10 @@ async fn a_primary_is_lost_and_its_replica_goes_on_with_what_it_has() -> Result<
     scene.redis.nodes[0].stop();
     let refused = tally(&scene, 0, &messages(&scene)).await?;
     assert!(refused.contains_key("twilio_guard_store_unusable"), "{refused:?}");
-    assert!(refused.keys().all(|what| ["first", "twilio_guard_store_unusable"].contains(&&**what)), "{refused:?}");
+    assert!(
+        refused.keys().all(|what| ["first", "twilio_guard_store_unusable"].contains(&&**what)),
+        "{refused:?}"
+    );
     for replica in [1, 2] {
         let messages = messages(&scene);
         let passed = tally(&scene, replica, &messages).await?;
@@ -255,7 +278,7 @@ async fn a_primary_is_lost_and_its_replica_goes_on_with_what_it_has() -> Result<
     }
     for replica in 0..3 {
         let answers = scene.replicas[replica].stats_matching(ANSWERS).await?;
-        let mut names = answers.keys().map(|name| &name[ANSWERS.len()..]);
+        let mut names = answers.keys().filter_map(|name| name.strip_prefix(ANSWERS));
         // Nodes that found the loss refuse the slots that they have as well (cluster-require-full-coverage).
         assert!(names.all(|name| ["answered", "unavailable"].contains(&name)), "{answers:?}");
     }
@@ -274,7 +297,11 @@ async fn a_primary_is_lost_and_its_replica_goes_on_with_what_it_has() -> Result<
     assert_eq!(tally(&scene, 1, &replicated).await?, all("twilio_guard_replayed"));
     let again = [("first".to_owned(), lost), ("twilio_guard_replayed".to_owned(), MESSAGES - lost)];
     assert_eq!(tally(&scene, 1, &unreplicated).await?, again.into(), "what was lost passes once more");
-    assert_eq!(tally(&scene, 0, &unreplicated).await?, all("twilio_guard_replayed"), "but not where it was delivered");
+    assert_eq!(
+        tally(&scene, 0, &unreplicated).await?,
+        all("twilio_guard_replayed"),
+        "but not where it was delivered"
+    );
 
     scene.redis.nodes[0].restart().await?;
     eventually("a replica", async || (!scene.redis.is_primary(0)).then_some(())).await?;
@@ -309,6 +336,9 @@ async fn a_strict_cold_start_needs_a_prefix_in_braces() -> Result<()> {
     scene.refused("a copy", 2, &message, 409, "replayed").await?;
     let keys = scene.redis.keys()?;
     let all: Vec<_> = keys.iter().filter(|own| !own.is_empty()).collect();
-    assert!(all.len() == 1 && all[0].iter().all(|key| key.starts_with("{twilio-guard}:1:gateway:")), "{keys:?}");
+    assert!(
+        all.len() == 1 && all[0].iter().all(|key| key.starts_with("{twilio-guard}:1:gateway:")),
+        "{keys:?}"
+    );
     scene.assert_sound("strict").await
 }

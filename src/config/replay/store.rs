@@ -139,7 +139,8 @@ fn compile_redis(
     }
     let key_prefix = raw.key_prefix.as_deref().unwrap_or("twilio-guard");
     if !is_name(without_braces(key_prefix), 64) {
-        let remedy = "use 1 to 64 of a-z, A-Z, 0-9 and - _ . : / |, all of it in braces for one slot of Redis Cluster";
+        let remedy =
+            "use 1 to 64 of a-z, A-Z, 0-9 and - _ . : / |, all of it in braces for one slot of Redis Cluster";
         return fault("key_prefix", "not a prefix", remedy);
     }
     let secret = |raw: Option<&RawSecret>, key: &str| match raw {

@@ -23,8 +23,7 @@ pub(super) fn inspect(
         return vec![Finding::error("redis_cluster_direct", at.clone(), problem, remedy)];
     };
     let mut findings = Vec::new();
-    if plugin.pointer("/replay/cold_start").and_then(Value::as_str) == Some("strict")
-        && !has_hash_tag(plugin)
+    if plugin.pointer("/replay/cold_start").and_then(Value::as_str) == Some("strict") && !has_hash_tag(plugin)
     {
         let problem = "its script has two keys, and Redis Cluster refuses it: they are in different slots";
         let remedy = "put replay.store.redis.key_prefix in braces, such as \"{twilio-guard}\": then all keys are in one";
@@ -60,7 +59,8 @@ pub(super) fn inspect(
 }
 
 fn is_redis_cluster(cluster: &Value) -> bool {
-    field(cluster, "", "cluster_type").is_some_and(|(kind, _)| text(kind, "name") == Some("envoy.clusters.redis"))
+    field(cluster, "", "cluster_type")
+        .is_some_and(|(kind, _)| text(kind, "name") == Some("envoy.clusters.redis"))
 }
 
 /// Whether all keys of the filter share a slot.
