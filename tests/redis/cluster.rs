@@ -1,17 +1,20 @@
 //! Redis Cluster, as the documentation says to wire it: one window over all slots, also while slots move and primaries fail.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::replicas;
-use crate::scene::{OnError, SETTLED, Scene, patient, store};
+use crate::scene::{ANSWERS, OnError, SETTLED, Scene, WAITING, patient, store};
 use crate::support::client::{self, Protocol};
 use crate::support::config::{address, replace};
+use crate::support::envoy::Envoy;
 use crate::support::guarded::Exchange;
 use crate::support::http::Request;
 use crate::support::redis_cluster::RedisCluster;
 use crate::support::replay_redis::Replica;
+use crate::support::scenes::route;
 use crate::support::upstream::{Behaviour, Gate, Upstream};
 use crate::support::{Result, eventually, pages, project_root};
 
@@ -54,7 +57,8 @@ fn make_user(redis: &RedisCluster) -> Result<()> {
 /// Asks for the topology so seldom that only redirections tell of a change.
 fn unaware(replica: Replica) -> Replica {
     replica.edit(|bootstrap| {
-        let config = &mut bootstrap.pointer_mut(CLUSTER).expect("the file has it")["cluster_type"]["typed_config"];
+        let config =
+            &mut bootstrap.pointer_mut(CLUSTER).expect("the file has it")["cluster_type"]["typed_config"];
         config["cluster_refresh_rate"] = "3600s".into();
         config["redirect_refresh_threshold"] = 0.into();
         // It would not ask again for so long, if it began too early.
@@ -78,7 +82,11 @@ fn messages(scene: &Scene<RedisCluster>) -> Vec<Request> {
 }
 
 /// What became of messages: how many passed under which mark, and how many were refused for which reason.
-async fn tally(scene: &Scene<RedisCluster>, replica: usize, messages: &[Request]) -> Result<BTreeMap<String, usize>> {
+async fn tally(
+    scene: &Scene<RedisCluster>,
+    replica: usize,
+    messages: &[Request],
+) -> Result<BTreeMap<String, usize>> {
     let mut tally = BTreeMap::new();
     for message in messages {
         *tally.entry(mark(&scene.send(replica, message).await?)).or_default() += 1;
@@ -110,11 +118,13 @@ async fn deliver_together(scene: &Scene<RedisCluster>, replica: usize) -> Result
     let (messages, gate, seen) = (messages(scene), Gate::closed(), scene.upstream.count());
     scene.upstream.script_next("/sms", vec![Behaviour::Hold(gate.clone()); MESSAGES]);
     let address = envoy.address();
-    let sent = messages.iter().cloned().map(|message| {
-        tokio::spawn(async move { client::send(address, Protocol::Http1, &message).await })
-    });
+    let sent = messages
+        .iter()
+        .cloned()
+        .map(|message| tokio::spawn(async move { client::send(address, Protocol::Http1, &message).await }));
     let sent: Vec<_> = sent.collect();
-    eventually("all at the application", async || (scene.upstream.count() == seen + MESSAGES).then_some(())).await?;
+    eventually("all at the application", async || (scene.upstream.count() == seen + MESSAGES).then_some(()))
+        .await?;
     gate.open();
     for sent in sent {
         assert_eq!(sent.await??.status, 200);
@@ -125,6 +135,17 @@ async fn deliver_together(scene: &Scene<RedisCluster>, replica: usize) -> Result
     Ok(messages)
 }
 
+/// `check` finds nothing in what the page says.
+fn check(envoy: &Envoy) -> Result<()> {
+    let bootstrap = envoy.directory().join("bootstrap.json");
+    let ran = Command::new(env!("CARGO_BIN_EXE_twilio-guard"))
+        .args(["check", "--deny-warnings"])
+        .arg(bootstrap)
+        .output()?;
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stdout));
+    Ok(())
+}
+
 /// Envoy starts and serves before there is a cluster, and needs no restart. Slots then move under its feet.
 #[tokio::test]
 async fn one_window_for_all_replicas_over_all_slots_while_they_move() -> Result<()> {
@@ -133,6 +154,7 @@ async fn one_window_for_all_replicas_over_all_slots_while_they_move() -> Result<
     let replica = clustered(&upstream, &redis)?;
     let (first, second) = tokio::try_join!(replica.start(), replica.start())?;
     let mut scene = Scene::of(upstream, redis, vec![first, second]);
+    check(&scene.replicas[0])?;
     scene.fails("no cluster yet", 0, OnError::Deny, "store_unusable", &["unavailable"]).await?;
     scene.redis.form(0).await?;
     for replica in [0, 1] {
@@ -182,8 +204,7 @@ async fn redirections_are_followed_where_redis_proxy_is_told_to() -> Result<()> 
     let documented = unaware(clustered(&upstream, &redis)?);
     let unnamed = without(unaware(clustered(&upstream, &redis)?), "dns_cache_config");
     let unled = without(unaware(clustered(&upstream, &redis)?), "enable_redirection");
-    let (documented, unnamed, unled) =
-        tokio::try_join!(documented.start(), unnamed.start(), unled.start())?;
+    let (documented, unnamed, unled) = tokio::try_join!(documented.start(), unnamed.start(), unled.start())?;
     let mut scene = Scene::of(upstream, redis, vec![documented, unnamed, unled]);
     let mut rounds = Vec::new();
     for replica in 0..3 {
@@ -218,4 +239,105 @@ async fn redirections_are_followed_where_redis_proxy_is_told_to() -> Result<()> 
         assert_eq!(scene.answers(1, &["unready"]).await?, u64::try_from(*moved)?);
     }
     scene.assert_sound("redirections").await
+}
+
+/// A primary is lost for a while without anybody in its place, under every policy. Then its replica is promoted, and lacks what was
+/// not replicated.
+#[tokio::test]
+async fn a_primary_is_lost_and_its_replica_goes_on_with_what_it_has() -> Result<()> {
+    let (upstream, redis) = (Upstream::start().await?, RedisCluster::start(1).await?);
+    make_user(&redis)?;
+    let with = |on_error| Result::Ok(with_policy(clustered(&upstream, &redis)?, on_error));
+    let (deny, local, allow) = (with(OnError::Deny)?, with(OnError::Local)?, with(OnError::Allow)?);
+    let (deny, local, allow) = tokio::try_join!(deny.start(), local.start(), allow.start())?;
+    let mut scene = Scene::of(upstream, redis, vec![deny, local, allow]);
+    let replicated = deliver(&scene, 0).await?;
+    let successor = scene.redis.replica_of(0)?;
+    let (before, nodes) = (scene.redis.nodes[0].keys()?, &scene.redis.nodes);
+    nodes[0].is_replicated_by(&nodes[successor]).await?;
+    // From here on the replica is told nothing: replication is asynchronous, and delivered is delivered.
+    nodes[successor].freeze()?;
+    nodes[0].cli(&["client", "kill", "type", "replica"])?;
+    let unreplicated = deliver(&scene, 0).await?;
+    let lost = scene.redis.nodes[0].keys()?.len() - before.len();
+    assert!(lost > 0);
+
+    scene.redis.nodes[0].stop();
+    let refused = tally(&scene, 0, &messages(&scene)).await?;
+    assert!(refused.contains_key("twilio_guard_store_unusable"), "{refused:?}");
+    assert!(
+        refused.keys().all(|what| ["first", "twilio_guard_store_unusable"].contains(&&**what)),
+        "{refused:?}"
+    );
+    for replica in [1, 2] {
+        let messages = messages(&scene);
+        let passed = tally(&scene, replica, &messages).await?;
+        assert!(passed.contains_key("unshared"), "{passed:?}");
+        assert!(passed.keys().all(|what| ["first", "unshared"].contains(&&**what)), "{passed:?}");
+        assert_eq!(tally(&scene, replica, &messages).await?, all("twilio_guard_replayed"), "the own store");
+    }
+    for replica in 0..3 {
+        let answers = scene.replicas[replica].stats_matching(ANSWERS).await?;
+        let mut names = answers.keys().filter_map(|name| name.strip_prefix(ANSWERS));
+        // Nodes that found the loss refuse the slots that they have as well (cluster-require-full-coverage).
+        assert!(names.all(|name| ["answered", "unavailable"].contains(&name)), "{answers:?}");
+    }
+
+    scene.redis.nodes[successor].thaw()?;
+    for replica in 0..3 {
+        eventually("all slots", async || {
+            let tallied = tally(&scene, replica, &messages(&scene)).await.ok()?;
+            (tallied == all("first")).then_some(())
+        })
+        .await?;
+        let envoy = &scene.replicas[replica];
+        eventually("nothing to tell", async || (envoy.stat(WAITING).await.ok()? == 0).then_some(())).await?;
+    }
+    assert!(scene.redis.is_primary(successor));
+    assert_eq!(tally(&scene, 1, &replicated).await?, all("twilio_guard_replayed"));
+    let again = [("first".to_owned(), lost), ("twilio_guard_replayed".to_owned(), MESSAGES - lost)];
+    assert_eq!(tally(&scene, 1, &unreplicated).await?, again.into(), "what was lost passes once more");
+    assert_eq!(
+        tally(&scene, 0, &unreplicated).await?,
+        all("twilio_guard_replayed"),
+        "but not where it was delivered"
+    );
+
+    scene.redis.nodes[0].restart().await?;
+    eventually("a replica", async || (!scene.redis.is_primary(0)).then_some(())).await?;
+    let delivered = deliver(&scene, 0).await?;
+    assert_eq!(tally(&scene, 2, &delivered).await?, all("twilio_guard_replayed"));
+    scene.assert_sound("a failover").await
+}
+
+/// Its script has two keys: in one slot, if the prefix stands in braces.
+#[tokio::test]
+async fn a_strict_cold_start_needs_a_prefix_in_braces() -> Result<()> {
+    let (upstream, redis) = (Upstream::start().await?, RedisCluster::start(0).await?);
+    make_user(&redis)?;
+    for node in &redis.nodes {
+        let rights = ["~{twilio-guard}:1:*", "+set", "+get"];
+        assert_eq!(node.cli(&[&["acl", "setuser", "twilio-guard"][..], &rights].concat())?, "OK");
+    }
+    let strict = clustered(&upstream, &redis)?.plugin(|plugin| {
+        plugin["replay"]["cold_start"] = "strict".into();
+        plugin["routes"] = json!([route("sms", json!({"window": "2s", "lease": "2s"}))]);
+    });
+    let plain = strict.start().await?;
+    let braced = strict.plugin(|plugin| store(plugin)["key_prefix"] = "{twilio-guard}".into());
+    let mut scene = Scene::of(upstream, redis, vec![plain, braced.start().await?]);
+    scene.fails("two slots", 0, OnError::Deny, "store_unusable", &["refused"]).await?;
+
+    let message = scene.message("/sms");
+    scene.refused("a new Redis", 1, &message, 503, "cold_start").await?;
+    scene.recovers("a new Redis", 1).await?;
+    scene.send_and_settle(1, &message).await?.assert_pass("a window later", "first");
+    scene.refused("a copy", 1, &message, 409, "replayed").await?;
+    let keys = scene.redis.keys()?;
+    let all: Vec<_> = keys.iter().filter(|own| !own.is_empty()).collect();
+    assert!(
+        all.len() == 1 && all[0].iter().all(|key| key.starts_with("{twilio-guard}:1:gateway:")),
+        "{keys:?}"
+    );
+    scene.assert_sound("strict").await
 }

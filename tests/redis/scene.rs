@@ -20,7 +20,7 @@ use crate::support::sign::{SIGNATURE, Twilio};
 use crate::support::upstream::{Gate, Upstream};
 
 /// What begins the name of each counter of answers.
-const ANSWERS: &str = "wasmcustom.twilio_guard_replay_store.answer=";
+pub const ANSWERS: &str = "wasmcustom.twilio_guard_replay_store.answer=";
 
 /// Passes that Redis was told about.
 pub const SETTLED: &str = "wasmcustom.twilio_guard_replay_settlements_shared";

@@ -237,6 +237,18 @@ impl Redis {
         Ok(self.cli(&["--raw", "keys", "*"])?.lines().map(str::to_owned).collect())
     }
 
+    /// Waits until a replica has all that this primary has now.
+    pub async fn is_replicated_by(&self, replica: &Self) -> Result<()> {
+        let offset = self.offset()?;
+        eventually("a replica in step", async || (replica.offset().ok()? >= offset).then_some(())).await
+    }
+
+    fn offset(&self) -> Result<u64> {
+        let replication = self.cli(&["info", "replication"])?;
+        let offset = replication.lines().find_map(|line| line.strip_prefix("master_repl_offset:"));
+        Ok(offset.ok_or("no offset")?.trim().parse()?)
+    }
+
     /// How many clients are connected, without the one that asks.
     pub fn clients(&self) -> Result<usize> {
         let list = self.cli(&["client", "list"])?;
@@ -304,7 +316,8 @@ impl Sentinel {
 
     fn ask(&self, arguments: &[&str]) -> Result<String> {
         let port = self.port.to_string();
-        let output = Command::new(&self.client).args(["-h", "127.0.0.1", "-p", &port]).args(arguments).output()?;
+        let output =
+            Command::new(&self.client).args(["-h", "127.0.0.1", "-p", &port]).args(arguments).output()?;
         Ok(String::from_utf8(output.stdout)?)
     }
 }

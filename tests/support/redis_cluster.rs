@@ -30,6 +30,9 @@ impl RedisCluster {
             "yes",
             "--cluster-node-timeout",
             "1000",
+            // However long a test keeps a replica apart, it may be promoted.
+            "--cluster-replica-validity-factor",
+            "0",
             "--repl-diskless-sync-delay",
             "0",
         ]);

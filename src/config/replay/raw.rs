@@ -159,7 +159,7 @@ pub(in crate::config) struct RawRedis {
     /// How long an answer may take; default: 100ms.
     #[serde(default, deserialize_with = "given")]
     pub(in crate::config) timeout: Option<DurationText>,
-    /// What every key begins with; default: twilio-guard.
+    /// What every key begins with; default: twilio-guard. In braces, Redis Cluster keeps all keys in one slot.
     #[serde(default, deserialize_with = "given")]
     pub(in crate::config) key_prefix: Option<String>,
     /// The ACL user, where the filter itself signs in and not the proxy's `redis_proxy`.

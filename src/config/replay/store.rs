@@ -138,8 +138,10 @@ fn compile_redis(
         return fault("timeout", "out of range", "give 1ms to 5s");
     }
     let key_prefix = raw.key_prefix.as_deref().unwrap_or("twilio-guard");
-    if !is_name(key_prefix, 64) {
-        return fault("key_prefix", "not a prefix", "use 1 to 64 of a-z, A-Z, 0-9 and - _ . : / |");
+    if !is_name(without_braces(key_prefix), 64) {
+        let remedy =
+            "use 1 to 64 of a-z, A-Z, 0-9 and - _ . : / |, all of it in braces for one slot of Redis Cluster";
+        return fault("key_prefix", "not a prefix", remedy);
     }
     let secret = |raw: Option<&RawSecret>, key: &str| match raw {
         None => Ok(None),
@@ -157,6 +159,11 @@ fn compile_redis(
         on_error: raw.on_error.unwrap_or(OnError::Deny),
         redis: RedisStore::new(login, key_prefix, namespace),
     })
+}
+
+/// Redis Cluster takes what stands in braces for the whole key (a hash tag): keys that share it share a slot.
+fn without_braces(prefix: &str) -> &str {
+    prefix.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or(prefix)
 }
 
 /// Names of clusters hold separators: Istio's are like `outbound|6379||redis.ns.svc.cluster.local`.

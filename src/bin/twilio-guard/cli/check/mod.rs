@@ -7,6 +7,7 @@ mod find;
 mod finding;
 mod leaks;
 mod place;
+mod redis_cluster;
 mod rules;
 mod secrets;
 mod store_path;

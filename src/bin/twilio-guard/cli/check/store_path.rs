@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::document::{bytes, field, list, member, text};
 use super::finding::{Finding, Location, Severity};
 use super::place::Place;
+use super::redis_cluster;
 
 /// The permissions of everybody but the owner.
 const OTHERS: u64 = 0o077;
@@ -25,6 +26,7 @@ pub(super) fn inspect(bootstrap: &Value, at: &Location, place: &Place) -> Vec<Fi
     let mut way = Way {
         at,
         place: &place.location,
+        config: &config,
         store,
         clusters: list(resources, &path, "clusters"),
         listeners: list(resources, &path, "listeners"),
@@ -48,13 +50,15 @@ pub(super) fn inspect(bootstrap: &Value, at: &Location, place: &Place) -> Vec<Fi
         ));
     }
     way.internal_listeners(bootstrap);
-    way.follow(first, &path);
+    way.follow(first, &path, None);
     way.findings
 }
 
 struct Way<'v> {
     at: &'v Location,
     place: &'v Location,
+    /// The filter's configuration.
+    config: &'v Value,
     store: &'v Value,
     clusters: Vec<(&'v Value, String)>,
     listeners: Vec<(&'v Value, String)>,
@@ -84,8 +88,8 @@ impl<'v> Way<'v> {
         }
     }
 
-    /// Goes on from a cluster: through listeners of the same process, or to Redis.
-    fn follow(&mut self, cluster: &'v Value, path: &str) {
+    /// Goes on from a cluster, to which this `redis_proxy` led if one did: through listeners of the same process, or to Redis.
+    fn follow(&mut self, cluster: &'v Value, path: &str, proxy: Option<(&'v Value, &Location)>) {
         if !self.followed.insert(path.to_owned()) {
             return;
         }
@@ -108,18 +112,20 @@ impl<'v> Way<'v> {
         let is_internal =
             |(address, _): &(&Value, String)| field(address, "", "envoy_internal_address").is_some();
         if next.is_empty() && !addresses.iter().any(is_internal) {
-            self.server(cluster, path, &addresses);
+            self.server(cluster, path, &addresses, proxy);
         }
         for (listener, path) in next {
-            if let Some(proxy) = redis_proxy(listener) {
+            let own = redis_proxy(listener, &path).map(|(proxy, path)| (proxy, self.at.at(path)));
+            if let Some((proxy, _)) = &own {
                 self.findings.extend(proxy_for_others(listener, &self.at.at(path)));
                 self.signed_in_twice(proxy);
             }
+            let proxy = own.as_ref().map(|(proxy, at)| (*proxy, at)).or(proxy);
             let mut names = BTreeSet::new();
             named_clusters(listener, &mut names);
             for (cluster, path) in names.into_iter().filter_map(|name| self.cluster(name)).collect::<Vec<_>>()
             {
-                self.follow(cluster, &path);
+                self.follow(cluster, &path, proxy);
             }
         }
     }
@@ -153,12 +159,20 @@ impl<'v> Way<'v> {
     }
 
     /// Redis itself.
-    fn server(&mut self, cluster: &Value, path: &str, addresses: &[(&Value, String)]) {
+    fn server(
+        &mut self,
+        cluster: &Value,
+        path: &str,
+        addresses: &[(&Value, String)],
+        proxy: Option<(&Value, &Location)>,
+    ) {
+        let at = self.at.at(path.to_owned());
+        self.findings.extend(redis_cluster::inspect(cluster, &at, proxy, self.config, self.place));
         let is_here = !addresses.is_empty() && addresses.iter().all(|(address, _)| is_local(address));
         if !is_here && !mentions(cluster, "UpstreamTlsContext") {
             self.findings.push(Finding::warning(
                 "redis_plaintext",
-                self.at.at(path.to_owned()),
+                at,
                 "whoever is on the way to Redis can read the password and forge answers: a replay then passes",
                 "add a TLS transport_socket with trusted_ca and match_typed_subject_alt_names",
             ));
@@ -166,14 +180,14 @@ impl<'v> Way<'v> {
     }
 }
 
-/// The settings of the listener's `redis_proxy`, where it has one.
-fn redis_proxy(listener: &Value) -> Option<&Value> {
-    let chains = list(listener, "", "filter_chains").into_iter();
-    let mut filters = chains.flat_map(|(chain, _)| list(chain, "", "filters"));
-    filters.find_map(|(filter, _)| {
-        let (config, _) = field(filter, "", "typed_config")?;
+/// The settings of the listener's `redis_proxy`, where it has one; with their path.
+fn redis_proxy<'v>(listener: &'v Value, path: &str) -> Option<(&'v Value, String)> {
+    let chains = list(listener, path, "filter_chains").into_iter();
+    let mut filters = chains.flat_map(|(chain, path)| list(chain, &path, "filters"));
+    filters.find_map(|(filter, path)| {
+        let (config, path) = field(filter, &path, "typed_config")?;
         mentions(config, "filters.network.redis_proxy.v3.RedisProxy")
-            .then(|| config.get("value").unwrap_or(config))
+            .then(|| (config.get("value").unwrap_or(config), path))
     })
 }
 
