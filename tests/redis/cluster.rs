@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::replicas;
-use crate::scene::{ANSWERS, OnError, SETTLED, Scene, WAITING, patient, store};
+use crate::scene::{ANSWERS, OnError, SETTLED, Scene, store};
 use crate::support::client::{self, Protocol};
 use crate::support::config::{address, replace};
 use crate::support::envoy::Envoy;
@@ -35,11 +35,12 @@ fn clustered(upstream: &Upstream, redis: &RedisCluster) -> Result<Replica> {
     let node = json!([{"endpoint": {"address": address(redis.nodes[0].address())}}]);
     replace(&mut cluster, "/load_assignment/endpoints/0/lb_endpoints", node)?;
     let replica = Replica::new(upstream.address(), &redis.nodes[0]).env("REDIS_PASSWORD", PASSWORD);
-    Ok(patient(replica.edit(move |bootstrap| {
+    let replica = replica.edit(move |bootstrap| {
         for (pointer, value) in [(CLUSTER, &cluster), (SETTINGS, &settings)] {
             replace(bootstrap, pointer, value.clone()).expect("the file has it");
         }
-    })))
+    });
+    Ok(replica.patient())
 }
 
 /// Makes the user of the page, with its rights.
@@ -256,7 +257,7 @@ async fn a_primary_is_lost_and_its_replica_goes_on_with_what_it_has() -> Result<
     let (before, nodes) = (scene.redis.nodes[0].keys()?, &scene.redis.nodes);
     nodes[0].is_replicated_by(&nodes[successor]).await?;
     // From here on the replica is told nothing: replication is asynchronous, and delivered is delivered.
-    nodes[successor].freeze()?;
+    nodes[successor].freeze().await?;
     nodes[0].cli(&["client", "kill", "type", "replica"])?;
     let unreplicated = deliver(&scene, 0).await?;
     let lost = scene.redis.nodes[0].keys()?.len() - before.len();
@@ -291,7 +292,7 @@ async fn a_primary_is_lost_and_its_replica_goes_on_with_what_it_has() -> Result<
         })
         .await?;
         let envoy = &scene.replicas[replica];
-        eventually("nothing to tell", async || (envoy.stat(WAITING).await.ok()? == 0).then_some(())).await?;
+        Replica::nothing_waits(envoy).await?;
     }
     assert!(scene.redis.is_primary(successor));
     assert_eq!(tally(&scene, 1, &replicated).await?, all("twilio_guard_replayed"));

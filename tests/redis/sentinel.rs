@@ -65,7 +65,7 @@ async fn a_demoted_primary_is_not_ready_and_is_told_nothing() -> Result<()> {
     scene.fails("demoted", 1, OnError::Deny, "store_unusable", &["unready"]).await?;
     scene.refused("known before", 1, &delivered, 409, "replayed").await?;
     let (settled, retried) = (scene.settled(0).await?, scene.replicas[0].stat(RETRIED).await?);
-    for ((_client, pending), gate) in pending.into_iter().zip(&gates) {
+    for (pending, gate) in pending.into_iter().zip(&gates) {
         scene.finish(0, gate, pending).await?;
     }
     scene.replicas[0].wait_for_stat(RETRIED, retried + 4).await?;
@@ -91,7 +91,7 @@ async fn sentinel_fails_over_and_the_window_goes_on() -> Result<()> {
     scene.send_and_settle(0, &delivered).await?.assert_pass("before", "first");
     let (under_way, gate) = (scene.message("/sms"), Gate::closed());
     scene.upstream.script_next("/sms", [Behaviour::Hold(gate.clone())]);
-    let (_client, pending) = scene.begin(0, &under_way).await?;
+    let pending = scene.begin(0, &under_way).await?;
     scene.redis.is_replicated_by(&other).await?;
     scene.redis.stop();
     scene.fails("no primary", 1, OnError::Deny, "store_unusable", &["unavailable", "reset"]).await?;

@@ -4,6 +4,7 @@
 //! TLS, installed once into the project. A test that needs Redis 6 asks for it with [`Edition::Six`].
 
 use super::install::Packages;
+use super::process::signal;
 use super::{Result, eventually, project_root};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -79,19 +80,29 @@ pub struct Redis {
     process: Option<Process>,
 }
 
-/// A port that nobody else is given, be Redis running or not. Whoever connects to it while Redis is not is refused.
+/// A port that nobody else is given, be Redis running or not. Whoever connects to it while Redis is not is refused. With it comes the port
+/// of the cluster bus, which is 10,000 above it.
 struct Port {
     number: u16,
-    _held: TcpSocket,
+    _held: [TcpSocket; 2],
 }
 
 impl Port {
     fn free() -> Result<Self> {
-        let held = TcpSocket::new_v4()?;
-        // As Redis does: it may then listen beside a socket that never does.
-        held.set_reuseaddr(true)?;
-        held.bind(([127, 0, 0, 1], 0).into())?;
-        Ok(Self { number: held.local_addr()?.port(), _held: held })
+        let hold = |port: u16| {
+            let socket = TcpSocket::new_v4()?;
+            // As Redis does: it may then listen beside a socket that never does.
+            socket.set_reuseaddr(true)?;
+            socket.bind(([127, 0, 0, 1], port).into())?;
+            std::io::Result::Ok(socket)
+        };
+        loop {
+            let held = hold(0)?;
+            let number = held.local_addr()?.port();
+            if let Some(Ok(bus)) = number.checked_add(10_000).map(hold) {
+                return Ok(Self { number, _held: [held, bus] });
+            }
+        }
     }
 }
 
@@ -262,9 +273,7 @@ impl Redis {
 
     fn signal(&self, name: &str) -> Result<()> {
         let process = self.process.as_ref().ok_or("this Redis is stopped")?;
-        let status =
-            Command::new("kill").args([&format!("-{name}"), &process.child.id().to_string()]).status()?;
-        if status.success() { Ok(()) } else { Err(format!("no signal {name}").into()) }
+        signal(process.child.id(), name)
     }
 
     fn log_file(&self) -> PathBuf {
@@ -275,7 +284,7 @@ impl Redis {
 /// A Sentinel that watches one primary alone. Dropping it kills it.
 pub struct Sentinel {
     directory: TempDir,
-    port: u16,
+    port: Port,
     client: PathBuf,
     _process: Process,
 }
@@ -284,12 +293,12 @@ impl Sentinel {
     /// One that knows of the primary's replica, and soon finds that the primary is lost.
     pub async fn start(primary: &Redis) -> Result<Self> {
         let (server, client) = primary.setup.edition.programs()?;
-        let (directory, port) = (TempDir::new()?, free_port()?);
+        let (directory, port) = (TempDir::new()?, Port::free()?);
         let file = directory.path().join("sentinel.conf");
         let watched = format!(
-            "bind 127.0.0.1\nport {port}\nsentinel monitor store 127.0.0.1 {} 1\n\
+            "bind 127.0.0.1\nport {}\nsentinel monitor store 127.0.0.1 {} 1\n\
              sentinel down-after-milliseconds store 500\nsentinel failover-timeout store 3000\n",
-            primary.port
+            port.number, primary.port.number
         );
         std::fs::write(&file, watched)?;
         let mut command = Command::new(server);
@@ -315,21 +324,10 @@ impl Sentinel {
     }
 
     fn ask(&self, arguments: &[&str]) -> Result<String> {
-        let port = self.port.to_string();
+        let port = self.port.number.to_string();
         let output =
             Command::new(&self.client).args(["-h", "127.0.0.1", "-p", &port]).args(arguments).output()?;
         Ok(String::from_utf8(output.stdout)?)
-    }
-}
-
-/// A port that is free now: nobody else is given it at once. So is the one of the cluster bus, which is 10,000 above it.
-fn free_port() -> Result<u16> {
-    loop {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        let port = listener.local_addr()?.port();
-        if port.checked_add(10_000).is_some_and(|bus| TcpListener::bind(("127.0.0.1", bus)).is_ok()) {
-            return Ok(port);
-        }
     }
 }
 

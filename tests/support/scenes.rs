@@ -109,9 +109,3 @@ pub fn add_clusters(bootstrap: &mut Value, open: SocketAddr, closed: SocketAddr)
     let clusters = bootstrap["static_resources"]["clusters"].as_array_mut().expect("clusters");
     clusters.extend([refused, empty, full, half]);
 }
-
-/// A port that refuses connections.
-pub async fn closed_port() -> Result<SocketAddr> {
-    // Nobody listens there any more.
-    Ok(Upstream::start().await?.address())
-}

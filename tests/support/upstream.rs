@@ -136,11 +136,6 @@ impl Upstream {
         Self::serve(port.socket.listen(1024)?, None)
     }
 
-    /// Starts on a port that was kept for it.
-    pub fn start_on(port: Port) -> Result<Self> {
-        Self::serve(port.socket.listen(1024)?, None)
-    }
-
     /// Starts on a free port and speaks TLS with this certificate. Bytes are counted after decryption.
     pub async fn start_tls(identity: &Identity) -> Result<Self> {
         Self::start_tls_at(SocketAddr::from(([127, 0, 0, 1], 0)), identity).await
