@@ -1,11 +1,9 @@
 //! Ways in which a route to the application fails, chosen by a header: the signed request stays the same, to the byte.
 
-use super::Result;
 use super::config::{address, cluster};
 use super::http::Request;
 use super::scenarios::{ACCOUNT, TOKEN};
 use super::sign::Twilio;
-use super::upstream::Upstream;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 
