@@ -51,6 +51,10 @@ async fn the_way_to_the_application_is_encrypted_and_leads_to_no_other() -> Resu
     ] {
         assert_eq!(edge.send(&edge.around.sender.sms()).await?.status, 503);
         assert_eq!(edge.around.application.byte_count(), 0);
+        eventually("the reason in the access log", async || {
+            edge.envoy.stdout().contains("TLS_error").then_some(())
+        })
+        .await?;
     }
     Ok(())
 }
