@@ -40,3 +40,19 @@ async fn a_refused_configuration_leaves_what_was_there_before() -> Result<()> {
     assert_eq!(envoy.stat("listener_manager.lds.update_rejected").await?, 1);
     Ok(())
 }
+
+/// What the page says to begin with.
+#[tokio::test]
+async fn in_observe_mode_nobody_is_denied_and_the_log_tells_who_would_be() -> Result<()> {
+    let resources = resources(&["strict.yaml"])?.edit(|value| {
+        if value["kind"] == "EnvoyExtensionPolicy" {
+            value["spec"]["wasm"][0]["config"]["mode"] = "observe".into();
+        }
+    });
+    let edge = Edge::start(&resources, Names::Version1).await?;
+    for (request, _) in edge.around.sender.forged() {
+        assert!(edge.send(&request).await?.accepted(), "{}", request.target);
+    }
+    let observed = || edge.envoy.stdout().matches(r#""verdict":"observed_reject""#).count();
+    eventually("the access log", async || (observed() == 4).then_some(())).await
+}
