@@ -132,7 +132,8 @@ fn documents() -> Result<Vec<Document>> {
 
 /// Kinds that may go without a schema: those of Kubernetes itself, and those whose CRDs were not at hand when this was
 /// written. Where `CRD_DIR` has them, they are checked as well.
-const WITHOUT_SCHEMA: [&str; 16] = [
+const WITHOUT_SCHEMA: [&str; 18] = [
+    "BackendTLSPolicy",
     "ClientTrafficPolicy",
     "ConfigMap",
     "Deployment",
@@ -142,6 +143,7 @@ const WITHOUT_SCHEMA: [&str; 16] = [
     "Gateway",
     "GatewayClass",
     "HTTPRoute",
+    "NetworkPolicy",
     "Secret",
     "SecretStore",
     "Service",

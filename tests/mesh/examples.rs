@@ -12,6 +12,7 @@ pub const FOLDERS: [&str; 2] = ["envoy/istio", "envoy/envoy-gateway"];
 /// The kinds, and where what they say comes into effect in these tests. The kinds of Kubernetes itself, of the Gateway API and of
 /// the operators for secrets are checked against no schema here.
 const KINDS: &[(&str, &str)] = &[
+    ("BackendTLSPolicy", "envoy_gateway: TLS to the application"),
     ("ClientTrafficPolicy", "envoy_gateway: buffer and paths of the listener"),
     ("ConfigMap", "portable: the environment of the waypoint"),
     ("Deployment", "cluster: environment and volumes of the sidecar, labels"),
@@ -23,6 +24,7 @@ const KINDS: &[(&str, &str)] = &[
     ("Gateway", "istiod and envoy_gateway: hosts, listeners, references"),
     ("GatewayClass", "envoy_gateway: its name"),
     ("HTTPRoute", "envoy_gateway: the routes"),
+    ("NetworkPolicy", "gateway: who reaches the application"),
     ("Secret", "cluster: the token"),
     ("SecretStore", "cluster: the path of the vault"),
     ("Service", "istiod: the destination of routes"),

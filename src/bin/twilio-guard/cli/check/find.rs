@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::chain;
 use super::document::{self, Documents, bytes, element, field, is_true, list, member, text};
 use super::finding::{Finding, Location};
+use super::generated::{Generated, Patch};
 use super::place::{self, Buffer, Configured, HeaderHold, Place, is_our_config, is_our_name};
 use super::store_path;
 
@@ -37,6 +38,10 @@ pub(super) struct Search {
     pub(super) findings: Vec<Finding>,
     /// What Envoy Gateway policies say about listeners.
     pub(super) gateway: Gateway,
+    /// What Envoy Gateway generates from the resources.
+    pub(super) generated: Generated,
+    /// The patches that give its filter the flag.
+    pub(super) patches: Vec<Patch>,
     /// The names of our filters in filter chains.
     names: BTreeSet<String>,
     /// Filters that a route or virtual host turns off: name and place.
@@ -143,15 +148,24 @@ impl Search {
                 }
             }
             "EnvoyExtensionPolicy" => {
-                for (entry, path) in list(spec, &path, "wasm") {
-                    self.places.extend(place::gateway(name, entry, &at.at(path)));
+                for (position, (entry, path)) in list(spec, &path, "wasm").into_iter().enumerate() {
+                    if let Some(place) = place::gateway(name, entry, &at.at(path)) {
+                        self.places.push(place);
+                        self.generated.filter(node, position);
+                    }
                 }
             }
             "ClientTrafficPolicy" => self.raise_gateway_buffer(spec.pointer("/connection/bufferLimit")),
             "BackendTrafficPolicy" => self.raise_gateway_buffer(spec.pointer("/requestBuffer/limit")),
             "EnvoyPatchPolicy" => {
-                let mut patches = list(spec, &path, "json_patches").into_iter();
-                self.gateway.holds_headers |= patches.any(|(patch, _)| sets_hold_flag(patch));
+                let patches = list(spec, &path, "json_patches").into_iter();
+                let patches = patches.filter(|(patch, _)| sets_hold_flag(patch));
+                self.patches.extend(patches.map(|(patch, path)| Patch::new(patch, at, &path)));
+                self.gateway.holds_headers |= !self.patches.is_empty();
+                return false;
+            }
+            "Gateway" => {
+                self.generated.gateway(node, spec);
                 return false;
             }
             "EnvoyFilter" => {

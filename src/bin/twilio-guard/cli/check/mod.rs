@@ -5,6 +5,7 @@ mod chain;
 mod document;
 mod find;
 mod finding;
+mod generated;
 mod leaks;
 mod place;
 mod redis_cluster;
@@ -24,6 +25,7 @@ use super::outcome::{Failure, Outcome};
 use document::Documents;
 use find::{Gateway, Search};
 use finding::{Finding, Location, Severity};
+use generated::Generated;
 pub(crate) use secrets::Placeholders;
 
 /// Runs the command.
@@ -86,12 +88,13 @@ fn configured(args: &CheckArgs) -> Result<Vec<Answer>, Failure> {
     let searches = args.files.iter().map(|path| Ok(search(path)?.1)).collect::<Result<Vec<_>, _>>()?;
     // A policy and the filter often stand in different files.
     let gateway = searches.iter().fold(Gateway::default(), |all, search| all.and(search.gateway));
+    let generated = searches.iter().fold(Generated::default(), |all, search| all.and(&search.generated));
     let is_anywhere = searches.iter().any(|search| !search.places.is_empty());
     let answer = |search: Search| {
         let is_about_it = is_anywhere && search.gateway != Gateway::default();
         let findings = match search.places.is_empty() && !is_about_it {
             true => vec![not_found()],
-            false => examine(&search, environment, gateway),
+            false => examine(&search, environment, gateway, &generated),
         };
         let seen = search.places.into_iter().map(|place| (place.kind, place.location)).collect();
         Answer { name: "configuration", seen, findings }
@@ -141,9 +144,15 @@ fn not_found() -> Finding {
     )
 }
 
-fn examine(search: &Search, environment: Option<&dyn Environment>, gateway: Gateway) -> Vec<Finding> {
+fn examine(
+    search: &Search,
+    environment: Option<&dyn Environment>,
+    gateway: Gateway,
+    generated: &Generated,
+) -> Vec<Finding> {
     let of_places = search.places.iter().flat_map(|place| rules::examine(place, environment, gateway));
-    of_places.chain(search.findings.iter().cloned()).collect()
+    let of_patches = search.patches.iter().flat_map(|patch| generated.misses(patch));
+    of_places.chain(search.findings.iter().cloned()).chain(of_patches).collect()
 }
 
 fn counted(count: usize, name: &str) -> String {
