@@ -207,7 +207,7 @@ async fn without_tags_the_counter_of_signatures_names_its_key() -> Result<()> {
     assert!(send(envoy.address(), &Sender::new(&values).sms()).await?.accepted());
     for (page, name) in [
         ("/stats?filter=twilio_guard_signatures", "twilio_guard_signatures.key=current.fingerprint="),
-        ("/stats/prometheus", "twilio_guard_signatures_key_current_fingerprint_"),
+        ("/stats/prometheus", "\ntwilio_guard_signatures_key_current_fingerprint_"),
     ] {
         eventually("the counter", async || {
             envoy.admin_get(page).await.ok()?.text().contains(name).then_some(())
