@@ -9,8 +9,8 @@ use crate::support::{Result, project_root};
 /// Where the examples are.
 pub const FOLDERS: [&str; 2] = ["envoy/istio", "envoy/envoy-gateway"];
 
-/// The kinds, and where what they say comes into effect in these tests. The kinds of Kubernetes itself, of the Gateway API and of
-/// the operators for secrets are checked against no schema here.
+/// The kinds, and where what they say comes into effect in these tests. The kinds of Kubernetes itself, of the Gateway API, of the
+/// operators for secrets and Istio's for security and routing are checked against no schema here.
 const KINDS: &[(&str, &str)] = &[
     ("AuthorizationPolicy", "examples: names the proxies that verify, and the workload"),
     ("ClientTrafficPolicy", "envoy_gateway: buffer and paths of the listener"),

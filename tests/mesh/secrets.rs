@@ -1,5 +1,5 @@
 //! The way of a secret: from a vault or a Secret, through a container's environment, into the filter. A misspelt name on the
-//! way ends it, closed.
+//! way keeps a new pod from serving; of one that runs, see [`crate::running`].
 
 use serde_json::Value;
 
