@@ -54,8 +54,7 @@ fn make_user(redis: &RedisCluster) -> Result<()> {
 /// Asks for the topology so seldom that only redirections tell of a change.
 fn unaware(replica: Replica) -> Replica {
     replica.edit(|bootstrap| {
-        let config =
-            &mut bootstrap.pointer_mut(CLUSTER).expect("the file has it")["cluster_type"]["typed_config"];
+        let config = &mut bootstrap.pointer_mut(CLUSTER).expect("the file has it")["cluster_type"]["typed_config"];
         config["cluster_refresh_rate"] = "3600s".into();
         config["redirect_refresh_threshold"] = 0.into();
         // It would not ask again for so long, if it began too early.
@@ -79,11 +78,7 @@ fn messages(scene: &Scene<RedisCluster>) -> Vec<Request> {
 }
 
 /// What became of messages: how many passed under which mark, and how many were refused for which reason.
-async fn tally(
-    scene: &Scene<RedisCluster>,
-    replica: usize,
-    messages: &[Request],
-) -> Result<BTreeMap<String, usize>> {
+async fn tally(scene: &Scene<RedisCluster>, replica: usize, messages: &[Request]) -> Result<BTreeMap<String, usize>> {
     let mut tally = BTreeMap::new();
     for message in messages {
         *tally.entry(mark(&scene.send(replica, message).await?)).or_default() += 1;
@@ -115,13 +110,11 @@ async fn deliver_together(scene: &Scene<RedisCluster>, replica: usize) -> Result
     let (messages, gate, seen) = (messages(scene), Gate::closed(), scene.upstream.count());
     scene.upstream.script_next("/sms", vec![Behaviour::Hold(gate.clone()); MESSAGES]);
     let address = envoy.address();
-    let sent = messages
-        .iter()
-        .cloned()
-        .map(|message| tokio::spawn(async move { client::send(address, Protocol::Http1, &message).await }));
+    let sent = messages.iter().cloned().map(|message| {
+        tokio::spawn(async move { client::send(address, Protocol::Http1, &message).await })
+    });
     let sent: Vec<_> = sent.collect();
-    eventually("all at the application", async || (scene.upstream.count() == seen + MESSAGES).then_some(()))
-        .await?;
+    eventually("all at the application", async || (scene.upstream.count() == seen + MESSAGES).then_some(())).await?;
     gate.open();
     for sent in sent {
         assert_eq!(sent.await??.status, 200);
@@ -189,7 +182,8 @@ async fn redirections_are_followed_where_redis_proxy_is_told_to() -> Result<()> 
     let documented = unaware(clustered(&upstream, &redis)?);
     let unnamed = without(unaware(clustered(&upstream, &redis)?), "dns_cache_config");
     let unled = without(unaware(clustered(&upstream, &redis)?), "enable_redirection");
-    let (documented, unnamed, unled) = tokio::try_join!(documented.start(), unnamed.start(), unled.start())?;
+    let (documented, unnamed, unled) =
+        tokio::try_join!(documented.start(), unnamed.start(), unled.start())?;
     let mut scene = Scene::of(upstream, redis, vec![documented, unnamed, unled]);
     let mut rounds = Vec::new();
     for replica in 0..3 {

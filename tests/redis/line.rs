@@ -44,7 +44,8 @@ impl Line {
     pub async fn to(server: SocketAddr) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let (server, treatment) = (Arc::new(Mutex::new(server)), Arc::new(Mutex::new(Treatment::Faithful)));
+        let (server, treatment) =
+            (Arc::new(Mutex::new(server)), Arc::new(Mutex::new(Treatment::Faithful)));
         let task = tokio::spawn(accept(listener, Arc::clone(&server), Arc::clone(&treatment)));
         Ok(Self { address, server, treatment, task })
     }
@@ -71,7 +72,11 @@ impl Drop for Line {
     }
 }
 
-async fn accept(listener: TcpListener, server: Arc<Mutex<SocketAddr>>, treatment: Arc<Mutex<Treatment>>) {
+async fn accept(
+    listener: TcpListener,
+    server: Arc<Mutex<SocketAddr>>,
+    treatment: Arc<Mutex<Treatment>>,
+) {
     // Aborting the task drops this set, and the set its tasks.
     let mut connections = JoinSet::new();
     while let Ok((near, _)) = listener.accept().await {

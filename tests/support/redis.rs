@@ -282,8 +282,7 @@ impl Sentinel {
 
     fn ask(&self, arguments: &[&str]) -> Result<String> {
         let port = self.port.to_string();
-        let output =
-            Command::new(&self.client).args(["-h", "127.0.0.1", "-p", &port]).args(arguments).output()?;
+        let output = Command::new(&self.client).args(["-h", "127.0.0.1", "-p", &port]).args(arguments).output()?;
         Ok(String::from_utf8(output.stdout)?)
     }
 }
