@@ -98,7 +98,11 @@ impl Cluster {
                 return Err(format!("nothing to restart: {target}").into());
             }
         }
-        self.secrets.insert((namespace, text_at(value, "/spec/destination/name")?.to_owned()), data);
+        let name = (namespace, text_at(value, "/spec/destination/name")?.to_owned());
+        if self.secrets.contains_key(&name) && value["spec"]["destination"]["overwrite"] != true {
+            return Err(format!("not the owner of the destination Secret {name:?}").into());
+        }
+        self.secrets.insert(name, data);
         Ok(())
     }
 

@@ -127,12 +127,16 @@ fn documents() -> Result<Vec<Document>> {
         let names: Vec<_> = names.iter().map(String::as_str).collect();
         documents.extend(Folder::open(folder, &names, &Values::own()?)?.0);
     }
+    let values = Values::own()?;
+    let telemetry = Folder::uncommented("envoy/istio", "telemetry.yaml", "twilio_guard.path", &values)?;
+    documents.extend(telemetry.0);
     Ok(documents)
 }
 
 /// Kinds that may go without a schema: those of Kubernetes itself, and those whose CRDs were not at hand when this was
 /// written. Where `CRD_DIR` has them, they are checked as well.
-const WITHOUT_SCHEMA: [&str; 18] = [
+const WITHOUT_SCHEMA: [&str; 20] = [
+    "AuthorizationPolicy",
     "BackendTLSPolicy",
     "ClientTrafficPolicy",
     "ConfigMap",
@@ -144,6 +148,7 @@ const WITHOUT_SCHEMA: [&str; 18] = [
     "GatewayClass",
     "HTTPRoute",
     "NetworkPolicy",
+    "PeerAuthentication",
     "Secret",
     "SecretStore",
     "Service",

@@ -69,16 +69,31 @@ impl Folder {
     pub fn open(folder: &str, files: &[&str], values: &Values) -> Result<Self> {
         let mut documents = Vec::new();
         for file in files {
-            let text = text(&format!("{folder}/{file}"))?
-                .replace(HOST, &values.host)
-                .replace(ACCOUNT, &values.account)
-                .replace(DIGEST, &values.digest)
-                .replace(TOKEN, &values.token);
-            let parsed: Vec<Value> =
-                serde_saphyr::from_multiple(&text).map_err(|e| format!("{file}: {e}"))?;
-            documents.extend(parsed.into_iter().map(|value| Document { file: (*file).to_owned(), value }));
+            documents.extend(Self::parse(file, &text(&format!("{folder}/{file}"))?, values)?.0);
         }
         Ok(Self(documents))
+    }
+
+    /// A file with the `# ` taken away from before `key`, as it says that one may.
+    pub fn uncommented(folder: &str, file: &str, key: &str, values: &Values) -> Result<Self> {
+        let text = text(&format!("{folder}/{file}"))?;
+        let commented = format!("# {key}: ");
+        if text.matches(&commented).count() != 1 {
+            return Err(format!("{file} does not offer {key}").into());
+        }
+        Self::parse(file, &text.replace(&commented, &format!("{key}: ")), values)
+    }
+
+    fn parse(file: &str, text: &str, values: &Values) -> Result<Self> {
+        let text = text
+            .replace(HOST, &values.host)
+            .replace(ACCOUNT, &values.account)
+            .replace(DIGEST, &values.digest)
+            .replace(TOKEN, &values.token);
+        let parsed: Vec<Value> =
+            serde_saphyr::from_multiple(&text).map_err(|error| format!("{file}: {error}"))?;
+        let document = |value| Document { file: file.to_owned(), value };
+        Ok(Self(parsed.into_iter().map(document).collect()))
     }
 
     /// Every document of a kind.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::documents::{Folder, identity, list_at, selects, text_at};
 use crate::istiod::{Place, Proxy};
 use crate::support::Result;
+use crate::support::config::INGRESS;
 
 const MANAGER: &str = "envoy.filters.network.http_connection_manager";
 
@@ -18,7 +19,10 @@ pub fn of(resources: &Folder, proxy: &Proxy) -> Result<Vec<Value>> {
         Place::Waypoint => "WAYPOINT",
     };
     let mut patches = Vec::new();
-    for resource in resources.of_kind("EnvoyFilter") {
+    let mut filters: Vec<_> = resources.of_kind("EnvoyFilter").collect();
+    // The greater priority is applied later; among equals, the younger.
+    filters.sort_by_key(|resource| resource["spec"]["priority"].as_i64().unwrap_or_default());
+    for resource in filters {
         let selector = &resource["spec"]["workloadSelector"]["labels"];
         if identity(resource)?.0 != proxy.namespace || !selects(selector, &proxy.labels)? {
             continue;
@@ -35,19 +39,26 @@ pub fn of(resources: &Folder, proxy: &Proxy) -> Result<Vec<Value>> {
     Ok(patches)
 }
 
-/// Applies a patch to a bootstrap. One that matches nothing is an error here; istiod passes over it.
+/// Applies a patch to a bootstrap. One that adds or changes and matches nothing is an error here; istiod passes over it.
 pub fn apply(entry: &Value, bootstrap: &mut Value) -> Result<()> {
     let operation = text_at(entry, "/patch/operation")?;
     let value = &entry["patch"]["value"];
     match text_at(entry, "/applyTo")? {
         "CLUSTER" if operation == "ADD" => push(bootstrap, "clusters", value),
         "LISTENER" if operation == "ADD" => push(bootstrap, "listeners", value),
+        "LISTENER" if operation == "MERGE" => {
+            let mut found = listeners(bootstrap, &entry["match"]["listener"]).peekable();
+            found.peek().ok_or("the patch matches nothing")?;
+            found.for_each(|listener| merge(listener, value));
+            Ok(())
+        }
         "HTTP_FILTER" => {
             let mut applied = 0;
             for manager in managers(bootstrap, &entry["match"]["listener"]) {
                 applied += usize::from(http_filter(manager, entry, operation, value)?);
             }
-            if applied == 0 { Err("the patch matches nothing".into()) } else { Ok(()) }
+            let is_needed = operation != "REMOVE";
+            if applied == 0 && is_needed { Err("the patch matches nothing".into()) } else { Ok(()) }
         }
         other => Err(format!("no simulation of {operation} to {other}").into()),
     }
@@ -58,13 +69,22 @@ fn push(bootstrap: &mut Value, list: &str, value: &Value) -> Result<()> {
     Ok(())
 }
 
+/// The listeners of the name that a match asks for, if it does.
+fn listeners<'b>(bootstrap: &'b mut Value, asked: &Value) -> impl Iterator<Item = &'b mut Value> {
+    // The inbound listener of a sidecar has the name that these tests give to the listener which they send to.
+    let name = asked["name"].as_str().map(|name| if name == "virtualInbound" { INGRESS } else { name });
+    let name = name.map(str::to_owned);
+    let listeners = bootstrap["static_resources"]["listeners"].as_array_mut().into_iter().flatten();
+    listeners.filter(move |found| name.as_ref().is_none_or(|name| found["name"] == **name))
+}
+
 /// The HTTP connection managers that a listener match finds.
 fn managers<'b>(bootstrap: &'b mut Value, listener: &Value) -> Vec<&'b mut Value> {
     let chain = &listener["filterChain"];
     let name = chain.pointer("/filter/name").and_then(Value::as_str).unwrap_or(MANAGER).to_owned();
     let sni = chain["sni"].as_str().map(str::to_owned);
-    let listeners = bootstrap["static_resources"]["listeners"].as_array_mut().into_iter().flatten();
-    let chains = listeners.flat_map(|found| found["filter_chains"].as_array_mut().into_iter().flatten());
+    let chains = listeners(bootstrap, listener)
+        .flat_map(|found| found["filter_chains"].as_array_mut().into_iter().flatten());
     let chains = chains.filter(|found| {
         let names = list_at(found, "/filter_chain_match/server_names");
         sni.as_ref().is_none_or(|sni| names.contains(&json!(sni)))
@@ -81,6 +101,7 @@ fn http_filter(manager: &mut Value, entry: &Value, operation: &str, value: &Valu
         ("INSERT_FIRST", None, _) => filters.insert(0, value.clone()),
         ("INSERT_BEFORE", Some(_), Some(position)) => filters.insert(position, value.clone()),
         ("MERGE", Some(_), Some(position)) => merge(&mut filters[position], value),
+        ("REMOVE", Some(_), Some(position)) => drop(filters.remove(position)),
         (_, Some(_), None) => return Ok(false),
         _ => return Err(format!("no simulation of {operation}").into()),
     }

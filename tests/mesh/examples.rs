@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-use crate::documents::{Folder, Values, names, text};
+use crate::documents::{Folder, Values, identity, names, selects, text};
 use crate::support::{Result, project_root};
 
 /// Where the examples are.
 pub const FOLDERS: [&str; 2] = ["envoy/istio", "envoy/envoy-gateway"];
 
-/// The kinds, and where what they say comes into effect in these tests. The kinds of Kubernetes itself, of the Gateway API and of
-/// the operators for secrets are checked against no schema here.
+/// The kinds, and where what they say comes into effect in these tests. The kinds of Kubernetes itself, of the Gateway API, of the
+/// operators for secrets and Istio's for security and routing are checked against no schema here.
 const KINDS: &[(&str, &str)] = &[
+    ("AuthorizationPolicy", "examples: names the proxies that verify, and the workload"),
     ("BackendTLSPolicy", "envoy_gateway: TLS to the application"),
     ("ClientTrafficPolicy", "envoy_gateway: buffer and paths of the listener"),
     ("ConfigMap", "portable: the environment of the waypoint"),
@@ -25,6 +26,7 @@ const KINDS: &[(&str, &str)] = &[
     ("GatewayClass", "envoy_gateway: its name"),
     ("HTTPRoute", "envoy_gateway: the routes"),
     ("NetworkPolicy", "gateway: who reaches the application"),
+    ("PeerAuthentication", "examples: names the workload"),
     ("Secret", "cluster: the token"),
     ("SecretStore", "cluster: the path of the vault"),
     ("Service", "istiod: the destination of routes"),
@@ -109,6 +111,34 @@ fn all_places_have_the_same_configuration() -> Result<()> {
     for (name, config) in &found {
         assert_eq!(config, &found[0].1, "{name}");
     }
+    Ok(())
+}
+
+/// authorization.yaml admits the account under which the proxy runs that verifies, to the workload of workload.yaml. What Istio makes of it is not
+/// simulated.
+#[test]
+fn the_authorization_names_the_proxy_that_verifies_and_no_other() -> Result<()> {
+    let folder = "envoy/istio";
+    let files = ["authorization.yaml", "workload.yaml", "waypoint.yaml", "gateway-values.yaml"];
+    let resources = Folder::open(folder, &files, &Values::own()?)?;
+    let labels = &resources.one("Deployment")?["spec"]["template"]["metadata"]["labels"];
+    for kind in ["AuthorizationPolicy", "PeerAuthentication"] {
+        let resource = resources.one(kind)?;
+        assert!(selects(&resource["spec"]["selector"]["matchLabels"], labels)?);
+        assert_eq!(identity(resource)?.0, identity(resources.one("Deployment")?)?.0);
+    }
+    let peers = &resources.one("PeerAuthentication")?["spec"]["mtls"]["mode"];
+    assert_eq!(peers, "STRICT", "without a certificate there is no principal");
+    let spec = &resources.one("AuthorizationPolicy")?["spec"];
+    assert_eq!(spec["action"], "ALLOW");
+    let rule = serde_json::json!([{"from": [{"source": {"principals": ["cluster.local/ns/clinic/sa/hooks-gateway"]}}]}]);
+    assert_eq!(spec["rules"], rule);
+    // The chart's account has the name of the release, a waypoint's that of its Gateway.
+    assert!(text(&format!("{folder}/gateway-values.yaml"))?.contains("helm install hooks-gateway "));
+    let waypoint = identity(resources.one("Gateway")?)?.1;
+    assert!(
+        text(&format!("{folder}/authorization.yaml"))?.contains(&format!("for a waypoint, sa/{waypoint}\n"))
+    );
     Ok(())
 }
 

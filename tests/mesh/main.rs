@@ -36,5 +36,6 @@ mod gateway;
 mod portable;
 mod public_url;
 mod redis;
+mod running;
 mod secrets;
 mod strict;

@@ -71,7 +71,18 @@ async fn a_traffic_extension_keeps_its_weaker_promise_in_each_place() -> Result<
     promises_what_it_says("trafficextension").await
 }
 
-/// One after the other, not side by side: the second refuses what the first has let through.
+/// The files offer FAIL_RELOAD for FAIL_CLOSE.
+#[tokio::test]
+async fn a_plugin_that_is_rebuilt_keeps_the_same_promise() -> Result<()> {
+    let values = Values::own()?;
+    let (resources, proxy) = set_up("wasmplugin", "sidecar", &values)?;
+    let resources = resources.replace(r#""FAIL_CLOSE""#, r#""FAIL_RELOAD""#)?;
+    let application = Upstream::start().await?;
+    let config = Istiod::new(resources, Value::Null).configure(&proxy, application.address())?;
+    assert_weaker(Envoy::start(&config).await?.address(), &application, &Sender::new(&values)).await
+}
+
+/// One after the other, not side by side in one namespace: the second refuses what the first has let through.
 #[tokio::test]
 async fn a_plugin_and_its_successor_do_not_work_together() -> Result<()> {
     let values = Values::own()?;

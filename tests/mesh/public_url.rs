@@ -5,7 +5,7 @@ use std::cell::Cell;
 use serde_json::{Value, json};
 
 use crate::cluster::Container;
-use crate::documents::{Folder, Values};
+use crate::documents::{Folder, Values, text_at};
 use crate::envoy_gateway::transport_socket;
 use crate::istiod::{Istiod, Place, Proxy};
 use crate::support::access_log::LogLine;
@@ -133,7 +133,11 @@ fn routed(spec: Option<Value>) -> Result<Folder> {
 async fn tls_ends_at_a_load_balancer() -> Result<()> {
     let section = "TLS ends at a load balancer";
     let (genuine, wrong) = (sender("https://hooks.example.org"), sender("http://hooks.example.org"));
-    for (mesh, kept) in [(Value::Null, "http"), (mesh(section)?, "https")] {
+    let values = pages::block(PAGE, &format!("gateway values: {section}"))?;
+    let own: Value = serde_saphyr::from_str(text_at(&values, "/podAnnotations/proxy.istio.io~1config")?)?;
+    // The annotation is laid over the mesh's `defaultConfig`.
+    let annotated = json!({"defaultConfig": own});
+    for (mesh, kept) in [(Value::Null, "http"), (annotated, "https")] {
         let application = Upstream::start().await?;
         let envoy =
             proxy(Place::Gateway, mesh, Some(&recipe(section)?), routed(None)?, application.address())

@@ -1,20 +1,20 @@
-//! `envoy/istio/redis.yaml`: two replicas of the gateway share one replay window.
+//! `envoy/istio/redis.yaml`: two replicas of the gateway, or of the workload, share one replay window.
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::cluster::Cluster;
 use crate::documents::{Folder, Values};
-use crate::istiod::Istiod;
-use crate::strict::{cluster, gateway};
+use crate::istiod::{Istiod, Proxy};
+use crate::strict::{cluster, gateway, sidecar};
 use crate::support::envoy::Envoy;
 use crate::support::redis::{Redis, Setup, has_tls};
 use crate::support::tls::Authority;
 use crate::support::upstream::Upstream;
-use crate::support::{Result, eventually, module};
+use crate::support::{Result, eventually};
 use crate::webhooks::{Sender, send};
 
 const CONFIGURATION: &str = "/spec/configPatches/0/patch/value/typed_config/config/configuration/value";
-const CODE: &str = "/spec/configPatches/0/patch/value/typed_config/config/vm_config/code";
 
 /// What the file's Redis is called, and what its ACL user may do (docs/replay-redis.md).
 const HOST: &str = "redis.clinic.example";
@@ -23,6 +23,28 @@ const RIGHTS: &str = "~twilio-guard:1:* -@all +eval +time +hmget +hset +expire +
 
 #[tokio::test]
 async fn two_replicas_of_the_gateway_share_a_window() -> Result<()> {
+    share_a_window(&["gateway.yaml", "gateway-values.yaml", "strict-gateway.yaml"], gateway, |_| {}).await
+}
+
+/// As the head of the file says.
+#[tokio::test]
+async fn two_replicas_of_the_workload_share_a_window() -> Result<()> {
+    let for_a_sidecar = |value: &mut Value| {
+        if value["metadata"]["name"] == "twilio-guard-redis" {
+            value["spec"]["workloadSelector"] = json!({"labels": {"app": "hooks"}});
+            for patch in value["spec"]["configPatches"].as_array_mut().expect("patches") {
+                patch["match"]["context"] = "SIDECAR_INBOUND".into();
+            }
+        }
+    };
+    share_a_window(&["strict-sidecar.yaml"], sidecar, for_a_sidecar).await
+}
+
+async fn share_a_window(
+    place: &[&str],
+    proxy: impl Fn(&Folder, &Cluster) -> Result<Proxy>,
+    change: impl Fn(&mut Value),
+) -> Result<()> {
     if !has_tls("mesh: redis.yaml")? {
         return Ok(());
     }
@@ -41,22 +63,13 @@ async fn two_replicas_of_the_gateway_share_a_window() -> Result<()> {
     for folder in &folders {
         let socket = folder.path().join("redis.sock").to_string_lossy().into_owned();
         let trusted = redis.directory().join("ca.crt").to_string_lossy().into_owned();
-        let files = [
-            "secret.yaml",
-            "redis.yaml",
-            "workload.yaml",
-            "gateway.yaml",
-            "gateway-values.yaml",
-            "strict-gateway.yaml",
-        ];
+        let files = [&["secret.yaml", "redis-secret.yaml", "redis.yaml", "workload.yaml"], place].concat();
         let resources = Folder::open("envoy/istio", &files, &values)?.edit(|value| {
-            // What the head of redis.yaml says to add, and the module from where it is.
+            change(value);
+            // What the head of redis.yaml says to add.
             if let Some(configuration) = value.pointer_mut(CONFIGURATION) {
                 configuration["replay"] =
                     json!({"namespace": "gateway", "store": {"redis": {"cluster": "twilio_guard_store", "timeout": "5s"}}});
-            }
-            if let Some(code) = value.pointer_mut(CODE).filter(|code| code["remote"].is_object()) {
-                *code = json!({"local": {"filename": module::path().expect("the module")}});
             }
             // The addresses and files of this machine, which may be slow.
             let text = value
@@ -72,7 +85,8 @@ async fn two_replicas_of_the_gateway_share_a_window() -> Result<()> {
                 );
             *value = serde_json::from_str(&text).expect("JSON");
         });
-        let proxy = gateway(&resources, &cluster(&resources)?)?;
+        let volumes = cluster(&resources)?;
+        let proxy = proxy(&resources, &volumes)?;
         let config = Istiod::new(resources, Value::Null).configure(&proxy, application.address())?;
         replicas.push(Envoy::start(&config.edit(|bootstrap| {
             // Istio's bootstrap has it.

@@ -1,5 +1,5 @@
 //! The way of a secret: from a vault or a Secret, through a container's environment, into the filter. A misspelt name on the
-//! way ends it, closed.
+//! way keeps a new pod from serving; of one that runs, see [`crate::running`].
 
 use serde_json::Value;
 
@@ -23,7 +23,8 @@ const NONPROD: &str = "secret/clinic/nonprod/twilio";
 async fn operators_make_the_secret_apart_for_production_and_the_rest() -> Result<()> {
     let values = Values::own()?;
     for file in ["external-secrets.yaml", "vault.yaml"] {
-        let files = [file, "workload.yaml", "wasmplugin-sidecar.yaml"];
+        // The Secret may be there already, from trying things out.
+        let files = ["secret.yaml", file, "workload.yaml", "wasmplugin-sidecar.yaml"];
         let resources = Folder::open(FOLDER, &files, &values)?;
         let prod = [("auth-token", "the old one"), ("auth-token-next", values.token.as_str())];
         let mut cluster = Cluster::new(&[(PROD, &prod), (NONPROD, &[("auth-token", "of a test account")])]);

@@ -5,16 +5,19 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
-use crate::documents::{Folder, Values, text_at};
+use crate::documents::{Document, Folder, Values, text_at};
 use crate::istiod::{COLLECTOR, Istiod, Place, Proxy};
+use crate::support::config::Listener;
 use crate::support::envoy::Envoy;
+use crate::support::http::Request;
+use crate::support::raw::RawConnection;
 use crate::support::upstream::{Behaviour, Upstream};
 use crate::support::{Result, binary, eventually, module};
 use crate::webhooks::{PHONE, Sender, TEXT, assert_strict, send};
 
 const FOLDER: &str = "envoy/istio";
 
-/// The cluster that strict-gateway.yaml names.
+/// The cluster that strict-gateway-remote.yaml names.
 const MODULE_SERVER: &str = "outbound|80||twilio-guard-module.clinic.svc.cluster.local";
 
 /// Where an EnvoyFilter says where the module comes from.
@@ -68,6 +71,14 @@ async fn module_server(content: Vec<u8>) -> Result<Upstream> {
 /// both.
 #[tokio::test]
 async fn a_webhook_passes_the_gateway_and_is_verified_in_the_sidecar() -> Result<()> {
+    // The last line of telemetry.yaml is for Istio 1.29 and later, that is not for Envoy 1.36.
+    if !binary::version(binary::find()?)?.starts_with("1.36.") {
+        passes_and_is_verified(true).await?;
+    }
+    passes_and_is_verified(false).await
+}
+
+async fn passes_and_is_verified(has_formatter: bool) -> Result<()> {
     let values = Values::own()?;
     let files = [
         "secret.yaml",
@@ -78,14 +89,12 @@ async fn a_webhook_passes_the_gateway_and_is_verified_in_the_sidecar() -> Result
         "telemetry.yaml",
         "mesh-config.yaml",
     ];
-    // telemetry.yaml says which tag has to go before Istio 1.29, that is with Envoy 1.36.
-    let has_formatter = !binary::version(binary::find()?)?.starts_with("1.36.");
-    let resources = Folder::open(FOLDER, &files, &values)?.edit(|value| {
-        if value["kind"] == "Telemetry" && !has_formatter {
-            let tags = value["spec"]["tracing"][0]["customTags"].as_object_mut().expect("tags");
-            tags.remove("twilio_guard.path").expect("the tag with a formatter");
-        }
-    });
+    let mut resources = Folder::open(FOLDER, &files, &values)?;
+    if has_formatter {
+        let telemetry = Folder::uncommented(FOLDER, "telemetry.yaml", "twilio_guard.path", &values)?;
+        resources.0.retain(|document| document.file != "telemetry.yaml");
+        resources.0.extend(telemetry.0);
+    }
     let cluster = cluster(&resources)?;
     let istiod = Istiod::new(resources.clone(), resources.values("meshConfig")?["meshConfig"].clone());
     let (application, collector) = (Upstream::start().await?, Upstream::start().await?);
@@ -176,7 +185,7 @@ async fn a_module_of_another_hash_or_none_lets_nothing_pass() -> Result<()> {
 
 async fn downloading(values: &Values, server: &Upstream) -> Result<(Envoy, Upstream)> {
     let files =
-        ["secret.yaml", "workload.yaml", "gateway.yaml", "gateway-values.yaml", "strict-gateway.yaml"];
+        ["secret.yaml", "workload.yaml", "gateway.yaml", "gateway-values.yaml", "strict-gateway-remote.yaml"];
     let code = format!("{CODE}/remote/retry_policy/num_retries");
     let resources = Folder::open(FOLDER, &files, values)?.edit(|value| {
         // While Envoy tries again it does not listen, which would take half a minute here.
@@ -184,44 +193,99 @@ async fn downloading(values: &Values, server: &Upstream) -> Result<(Envoy, Upstr
             *retries = 0.into();
         }
     });
-    let proxy = gateway(&resources, &cluster(&resources)?)?;
+    let volumes = cluster(&resources)?;
+    let proxy = gateway(&resources, &volumes)?;
     let application = Upstream::start().await?;
     let config = Istiod::new(resources, Value::Null).configure(&proxy, application.address())?;
     let envoy = Envoy::start(&config.cluster(MODULE_SERVER, server.address())).await?;
     Ok((envoy, application))
 }
 
-/// Both files say that their blocks `code` can be exchanged.
+/// The gateway as it is installed by default: with the module of its volume. Another EnvoyFilter that puts a filter first, younger than
+/// ours, does not come before it.
 #[tokio::test]
-async fn either_source_of_the_module_does_in_either_place() -> Result<()> {
+async fn a_gateway_verifies_with_a_module_from_a_volume_before_all_other_filters() -> Result<()> {
     let values = Values::own()?;
-    let block = |file: &str| {
-        let folder = Folder::open(FOLDER, &[file], &values)?;
-        Ok::<_, crate::support::Error>(folder.0[0].value.pointer(CODE).ok_or("no code")?.clone())
-    };
-    let (local, remote) = (block("strict-sidecar.yaml")?, block("strict-gateway.yaml")?);
+    let files =
+        ["secret.yaml", "workload.yaml", "gateway.yaml", "gateway-values.yaml", "strict-gateway.yaml"];
+    let mut resources = Folder::open(FOLDER, &files, &values)?;
+    let ours = resources.of_kind("EnvoyFilter").next().ok_or("no EnvoyFilter")?.clone();
+    let mut other = ours.clone();
+    other["metadata"]["name"] = "other".into();
+    other["spec"].as_object_mut().ok_or("no spec")?.remove("priority");
+    other["spec"]["configPatches"] = json!([ours["spec"]["configPatches"][0]]);
+    other["spec"]["configPatches"][0]["patch"]["value"] = json!({"name": "other", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault",
+        "abort": {"http_status": 418, "percentage": {"numerator": 100}},
+        "headers": [{"name": "x-other", "present_match": true}],
+    }});
+    resources.0.push(Document { file: "other".to_owned(), value: other });
+    let volumes = cluster(&resources)?;
+    let proxy = gateway(&resources, &volumes)?;
+    let application = Upstream::start().await?;
+    let config = Istiod::new(resources, Value::Null).configure(&proxy, application.address())?;
+    let envoy = Envoy::start(&config).await?;
+    let sender = Sender::new(&values);
+    assert_strict(envoy.address(), &application, &sender).await?;
+    let through_both = |request: Request| request.header("x-other", "1");
+    assert_eq!(send(envoy.address(), &through_both(sender.tampered())).await?.status, 401);
+    assert_eq!(send(envoy.address(), &through_both(sender.sms())).await?.status, 418);
+    Ok(())
+}
+
+/// strict-sidecar.yaml says that the block `code` of strict-gateway-remote.yaml does there as well.
+#[tokio::test]
+async fn a_sidecar_verifies_with_a_module_that_it_downloads() -> Result<()> {
+    let values = Values::own()?;
+    let remote = Folder::open(FOLDER, &["strict-gateway-remote.yaml"], &values)?;
+    let remote = remote.0[0].value.pointer(CODE).ok_or("no code")?.clone();
     let server = module_server(std::fs::read(module::path()?)?).await?;
-    for (file, other) in [("strict-sidecar.yaml", remote), ("strict-gateway.yaml", local)] {
-        let files = ["secret.yaml", "workload.yaml", "gateway.yaml", "gateway-values.yaml", file];
+    let files = ["secret.yaml", "workload.yaml", "strict-sidecar.yaml"];
+    let resources = Folder::open(FOLDER, &files, &values)?.edit(|value| {
+        if let Some(code) = value.pointer_mut(CODE) {
+            *code = remote.clone();
+        }
+    });
+    let volumes = cluster(&resources)?;
+    let proxy = sidecar(&resources, &volumes)?;
+    let application = Upstream::start().await?;
+    let config = Istiod::new(resources, Value::Null).configure(&proxy, application.address())?;
+    let envoy = Envoy::start(&config.cluster(MODULE_SERVER, server.address())).await?;
+    assert_strict(envoy.address(), &application, &Sender::new(&values)).await
+}
+
+/// Where the mesh has ambient mode, a sidecar has a listener more, which ends the tunnels of callers from there. Without the last patch the
+/// filter would be on it, and refuse every tunnel. The inner Envoy stands for the listener that tunnels lead to.
+#[tokio::test]
+async fn callers_from_ambient_namespaces_reach_the_sidecars_filter_through_their_tunnel() -> Result<()> {
+    let values = Values::own()?;
+    let files = ["secret.yaml", "workload.yaml", "strict-sidecar.yaml"];
+    for has_patch in [true, false] {
         let resources = Folder::open(FOLDER, &files, &values)?.edit(|value| {
-            if let Some(code) = value.pointer_mut(CODE) {
-                *code = other.clone();
+            if let (false, Some(patches)) = (has_patch, value.pointer_mut("/spec/configPatches")) {
+                patches.as_array_mut().expect("a list").pop();
             }
         });
-        let cluster = cluster(&resources)?;
-        let workload = sidecar(&resources, &cluster)?;
-        let proxy = if file == "strict-sidecar.yaml" {
-            workload
-        } else {
-            // The values of the chart `volumes` and `volumeMounts` are what workload.yaml has.
-            let mut proxy = gateway(&resources, &cluster)?;
-            proxy.container.mounts = workload.container.mounts;
-            proxy
-        };
+        let volumes = cluster(&resources)?;
+        let proxy = sidecar(&resources, &volumes)?;
+        let istiod = Istiod::new(resources, Value::Null);
         let application = Upstream::start().await?;
-        let config = Istiod::new(resources, Value::Null).configure(&proxy, application.address())?;
-        let envoy = Envoy::start(&config.cluster(MODULE_SERVER, server.address())).await?;
-        assert_strict(envoy.address(), &application, &Sender::new(&values)).await?;
+        let inner = Envoy::start(&istiod.configure(&proxy, application.address())?).await?;
+        let outer = istiod.configure(&proxy, inner.address())?;
+        let outer = Envoy::start(&outer.listener(Listener::new("connect_terminate").connect())).await?;
+        assert_eq!(send(inner.address(), &Sender::new(&values).tampered()).await?.status, 401);
+
+        let mut tunnel = RawConnection::connect(outer.listener("connect_terminate")).await?;
+        tunnel.write("CONNECT 10.0.0.1:8080 HTTP/1.1\r\nhost: 10.0.0.1:8080\r\n\r\n").await?;
+        let answer = tunnel.interim().await?;
+        assert!(answer.starts_with(if has_patch { "HTTP/1.1 200" } else { "HTTP/1.1 403" }), "{answer}");
+        if has_patch {
+            let forged =
+                "content-type: application/x-www-form-urlencoded\r\ncontent-length: 11\r\n\r\nBody=forged";
+            tunnel.write(format!("POST /sms HTTP/1.1\r\nhost: {}\r\n{forged}", values.host)).await?;
+            assert_eq!(tunnel.response_to("POST").await?.status, 401);
+        }
+        assert_eq!(application.byte_count(), 0);
     }
     Ok(())
 }

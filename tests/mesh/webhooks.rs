@@ -44,6 +44,11 @@ impl Sender {
         self.message(&TEXT.repeat(1300))
     }
 
+    /// A message of 2 MB.
+    pub fn huge_sms(&self) -> Request {
+        self.message(&TEXT.repeat(65_000))
+    }
+
     fn message(&self, text: &str) -> Request {
         let sid = sid("SM");
         let parameters = [
