@@ -23,6 +23,14 @@ pub async fn owner(test: &str, variable: &str, folder: &Path) -> Result<(Child, 
     Ok((owner, address))
 }
 
+/// Sends a process this signal: `TERM`, `STOP`. By a shell, since not every machine has the program `kill`.
+pub fn signal(process: u32, name: &str) -> Result<()> {
+    let status = std::process::Command::new("sh")
+        .args(["-c", "kill -s \"$2\" \"$1\"", "signal", &process.to_string(), name])
+        .status()?;
+    if status.success() { Ok(()) } else { Err(format!("no signal {name}").into()) }
+}
+
 /// CPU time of a process so far, in ticks of 10 ms.
 pub fn cpu_ticks(process: u32) -> Result<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;

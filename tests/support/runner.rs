@@ -1,6 +1,6 @@
 //! What starts Envoy: we do, or func-e. `RUNNER=func-e` chooses the latter for everything that starts an Envoy.
 
-use super::{Result, binary};
+use super::{Result, binary, process};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -90,7 +90,7 @@ impl Runner {
     pub fn stop(&self, child: &mut Child) {
         let runs = |child: &mut Child| matches!(child.try_wait(), Ok(None));
         if matches!(self, Self::FuncE(_)) && runs(child) {
-            let _ = Command::new("kill").args(["-s", self.signal(), &child.id().to_string()]).status();
+            let _ = process::signal(child.id(), self.signal());
             let began = Instant::now();
             while began.elapsed() < PATIENCE && runs(child) {
                 std::thread::sleep(Duration::from_millis(10));
