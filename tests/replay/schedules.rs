@@ -43,6 +43,8 @@ impl Turn {
     /// Draws who is next, once everybody wants to be.
     fn draw(&mut self) {
         if self.next.is_none() && self.running > 0 && self.waiting.len() == self.running {
+            // Not in the order in which threads happened to come.
+            self.waiting.sort_unstable();
             let index = self.lots.usize(..self.waiting.len());
             self.next = Some(self.waiting.swap_remove(index));
         }
