@@ -256,33 +256,19 @@ impl Transaction {
     ) -> Step {
         self.buffered = buffered;
         match std::mem::replace(&mut self.state, State::Answered) {
-            State::Forwarded => {
-                self.state = State::Forwarded;
-                Step::Pass
-            }
-            State::Answered => Step::Hold,
-            // More of what is not part of the request comes, such as the bytes of an upgrade.
-            asking @ State::Asking(..) => {
-                self.state = asking;
-                Step::Hold
-            }
+            // Where the store is asked, what comes is not part of the request, such as the bytes of an upgrade.
+            state @ (State::Forwarded | State::Answered | State::Asking(..)) => self.stay(state),
             State::Refusing(refused) if end_of_stream || buffered > self.rule.limits.max_form => {
                 if let Some(evidence) = self.evidence.as_deref_mut().filter(|_| end_of_stream) {
                     evidence.set_body(read(buffered).unwrap_or_default());
                 }
                 self.refuse(refused)
             }
-            refusing @ State::Refusing(_) => {
-                self.state = refusing;
-                Step::Hold
-            }
+            state @ State::Refusing(_) => self.stay(state),
             State::Awaiting(awaits) => match awaits.check_length(buffered) {
                 Err(reject) => self.refuse(reject.into()),
                 Ok(()) if end_of_stream => self.judge_body(awaits, read),
-                Ok(()) => {
-                    self.state = State::Awaiting(awaits);
-                    Step::Hold
-                }
+                Ok(()) => self.stay(State::Awaiting(awaits)),
             },
         }
     }
@@ -296,15 +282,7 @@ impl Transaction {
     /// delivered a body while a head was held. A request that waits for the shared store is not for this clock.
     pub fn timeout(&mut self, host_delivers_bodies: bool) -> Step {
         match std::mem::replace(&mut self.state, State::Answered) {
-            State::Forwarded => {
-                self.state = State::Forwarded;
-                Step::Pass
-            }
-            State::Answered => Step::Hold,
-            asking @ State::Asking(..) => {
-                self.state = asking;
-                Step::Hold
-            }
+            state @ (State::Forwarded | State::Answered | State::Asking(..)) => self.stay(state),
             State::Refusing(refused) => self.refuse(refused),
             State::Awaiting(_) if host_delivers_bodies || self.rule.hold == Hold::Body => {
                 self.refuse(Reject::BodyTimeout.into())
@@ -318,6 +296,13 @@ impl Transaction {
     pub fn host_failed(&mut self) -> Step {
         self.state = State::Answered;
         Step::Refuse(Reject::HostError.into())
+    }
+
+    /// Nothing changes: what went upstream goes on, everything else stays here.
+    fn stay(&mut self, state: State) -> Step {
+        let step = if matches!(state, State::Forwarded) { Step::Pass } else { Step::Hold };
+        self.state = state;
+        step
     }
 
     fn proceed(&mut self, verdict: Result<HeadVerdict, Refused>, head: &RequestHead<'_>) -> Step {
