@@ -9,11 +9,10 @@ use crate::config::Rule;
 use crate::guard::Report;
 
 /// The counters of one plugin on one worker; the proxy sums them over workers.
-#[derive(Default)]
 pub(super) struct Counters {
     requests: RefCell<BTreeMap<Verdict, Counter>>,
     keys: RefCell<BTreeMap<String, Counter>>,
-    dropped_log_lines: OnceCell<Counter>,
+    dropped_log_lines: Named,
 }
 
 /// A rule, an outcome and a reason.
@@ -21,6 +20,47 @@ type Verdict = (usize, &'static str, &'static str);
 
 /// A counter of the host; `None` where the host will not have it, and it is then not asked again.
 pub(super) type Counter = Option<u32>;
+
+/// A counter of a fixed name, which the host is asked for when it is first needed.
+pub(super) struct Named {
+    name: &'static str,
+    id: OnceCell<Counter>,
+}
+
+impl Named {
+    /// The counter of this name.
+    pub(super) const fn new(name: &'static str) -> Self {
+        Self { name, id: OnceCell::new() }
+    }
+
+    /// Passes of which a store was not told, be it the one of this process or the shared one.
+    pub(super) const fn failed_settlements() -> Self {
+        Self::new("twilio_guard_replay_settlements_failed")
+    }
+
+    /// Counts one more.
+    pub(super) fn increment(&self) {
+        self.add(1);
+    }
+
+    /// Counts so many more.
+    pub(super) fn add(&self, amount: usize) {
+        let id = *self.id.get_or_init(|| define(self.name));
+        if let (Some(id), Ok(amount @ 1..)) = (id, i64::try_from(amount)) {
+            abi::add(id, amount);
+        }
+    }
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            requests: RefCell::default(),
+            keys: RefCell::default(),
+            dropped_log_lines: Named::new("twilio_guard_log_lines_dropped"),
+        }
+    }
+}
 
 impl Counters {
     /// Forgets which counters belong to which rules, for a new configuration. The counts stay with the host.
@@ -56,7 +96,7 @@ impl Counters {
 
     /// Counts a log line that was not written.
     pub(super) fn count_dropped_log_line(&self) {
-        increment(*self.dropped_log_lines.get_or_init(|| define("twilio_guard_log_lines_dropped")));
+        self.dropped_log_lines.increment();
     }
 }
 
@@ -67,12 +107,7 @@ pub(super) fn define(name: &str) -> Counter {
 
 /// Counts one more.
 pub(super) fn increment(counter: Counter) {
-    add(counter, 1);
-}
-
-/// Counts so many more.
-pub(super) fn add(counter: Counter, amount: usize) {
-    if let (Some(counter), Ok(amount @ 1..)) = (counter, i64::try_from(amount)) {
-        abi::add(counter, amount);
+    if let Some(id) = counter {
+        abi::add(id, 1);
     }
 }

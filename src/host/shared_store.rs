@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::abi::{self, Level};
 use super::calls::{Calls, Token, error_of_status};
-use super::counters::{Counter, add, define, increment};
+use super::counters::{Counter, Named, define, increment};
 use super::shared::random_u32;
 use crate::config::SharedStore;
 use crate::guard::NoAnswer;
@@ -78,13 +78,12 @@ struct LogLine {
     lines_dropped_before: u64,
 }
 
-#[derive(Default)]
 struct Metrics {
     answers: RefCell<BTreeMap<&'static str, Counter>>,
     waiting: OnceCell<Option<u32>>,
-    settled: OnceCell<Counter>,
-    retried: OnceCell<Counter>,
-    failed: OnceCell<Counter>,
+    settled: Named,
+    retried: Named,
+    failed: Named,
 }
 
 impl SharedAccess {
@@ -99,7 +98,13 @@ impl SharedAccess {
             shown: Cell::default(),
             is_ending: Cell::default(),
             log_lines: RefCell::new(TokenBucket::new(LOG_BURST, LOG_INTERVAL)),
-            metrics: Metrics::default(),
+            metrics: Metrics {
+                answers: RefCell::default(),
+                waiting: OnceCell::new(),
+                settled: Named::new("twilio_guard_replay_settlements_shared"),
+                retried: Named::new("twilio_guard_replay_settlements_retried"),
+                failed: Named::failed_settlements(),
+            },
         }
     }
 
@@ -151,7 +156,7 @@ impl SharedAccess {
     /// The store has to be told what became of a pass.
     pub(super) fn settle(&self, ticket: Ticket, outcome: Outcome) {
         let lost = self.settlements.borrow_mut().push(ticket, outcome);
-        self.count_lost(lost);
+        self.metrics.failed.add(lost);
         self.show_waiting();
     }
 
@@ -183,7 +188,7 @@ impl SharedAccess {
 
     /// Tells the store nothing more.
     pub(super) fn give_up(&self) {
-        self.count_lost(self.waiting());
+        self.metrics.failed.add(self.waiting());
         self.under_way.take().keys().for_each(|token| self.calls.end(self.root, *token));
         self.settlements.take();
     }
@@ -209,12 +214,11 @@ impl SharedAccess {
                     self.log("replay_settlement_error", error, None);
                 }
                 let settled = batch.passes.len().saturating_sub(again.len()).saturating_sub(lost);
-                let counter = &self.metrics.settled;
-                add(*counter.get_or_init(|| define("twilio_guard_replay_settlements_shared")), settled);
-                self.count_retried(again.len());
-                self.count_lost(lost);
+                self.metrics.settled.add(settled);
+                self.metrics.retried.add(again.len());
+                self.metrics.failed.add(lost);
                 let lost = self.settlements.borrow_mut().answered(&batch, again);
-                self.count_lost(lost);
+                self.metrics.failed.add(lost);
             }
             Err(error) => self.retry(error, batch),
         }
@@ -257,9 +261,9 @@ impl SharedAccess {
     }
 
     fn retry(&self, error: SharedError, batch: Batch) {
-        self.count_retried(batch.passes.len());
+        self.metrics.retried.add(batch.passes.len());
         let lost = self.settlements.borrow_mut().unanswered(batch);
-        self.count_lost(lost);
+        self.metrics.failed.add(lost);
         self.log("replay_settlement_error", error, None);
     }
 
@@ -282,15 +286,5 @@ impl SharedAccess {
         let mut answers = self.metrics.answers.borrow_mut();
         let name = || format!("twilio_guard_replay_store.answer={answer}");
         increment(*answers.entry(answer).or_insert_with(|| define(&name())));
-    }
-
-    fn count_retried(&self, retried: usize) {
-        let counter = &self.metrics.retried;
-        add(*counter.get_or_init(|| define("twilio_guard_replay_settlements_retried")), retried);
-    }
-
-    fn count_lost(&self, lost: usize) {
-        let counter = &self.metrics.failed;
-        add(*counter.get_or_init(|| define("twilio_guard_replay_settlements_failed")), lost);
     }
 }

@@ -4,7 +4,7 @@ use std::cell::{Cell, OnceCell};
 use std::time::Duration;
 
 use super::abi::{self, HostError};
-use super::counters::{Counter, define, increment};
+use super::counters::Named;
 use super::shared::random_u32;
 use super::shared_store::SharedAccess;
 use crate::config::{Plan, ReplayStore};
@@ -23,12 +23,11 @@ pub(super) struct HostStore {
     metrics: Metrics,
 }
 
-#[derive(Default)]
 struct Metrics {
-    evictions: OnceCell<Counter>,
+    evictions: Named,
     evicted_early: OnceCell<Option<u32>>,
     to_full_protection: OnceCell<Option<u32>>,
-    failed_settlements: OnceCell<Counter>,
+    failed_settlements: Named,
 }
 
 struct Host;
@@ -59,7 +58,12 @@ impl HostStore {
             longest_window: plan.longest_window().map_or(0, |window| window.as_secs().saturating_add(1)),
             is_warm: Cell::new(false),
             born: Cell::new(None),
-            metrics: Metrics::default(),
+            metrics: Metrics {
+                evictions: Named::new("twilio_guard_replay_evictions"),
+                evicted_early: OnceCell::new(),
+                to_full_protection: OnceCell::new(),
+                failed_settlements: Named::failed_settlements(),
+            },
         }
     }
 
@@ -82,7 +86,7 @@ impl HostStore {
 
     fn show_eviction(&self, seconds_early: u32) {
         let Metrics { evictions, evicted_early, .. } = &self.metrics;
-        increment(*evictions.get_or_init(|| define("twilio_guard_replay_evictions")));
+        evictions.increment();
         let name = "twilio_guard_replay_seconds_evicted_early";
         if let Some(id) = evicted_early.get_or_init(|| abi::gauge(name).ok()) {
             abi::set_gauge(*id, seconds_early.into());
@@ -113,8 +117,7 @@ impl Store for HostStore {
             && self.store.settle(&Host, &ticket, outcome, now_seconds().unwrap_or_default()).is_err()
         {
             // The lease ends the pass, and it then counts as an attempt.
-            let failed = &self.metrics.failed_settlements;
-            increment(*failed.get_or_init(|| define("twilio_guard_replay_settlements_failed")));
+            self.metrics.failed_settlements.increment();
         }
         if let (Some(shared), Some(ticket)) = (&self.shared, passes.shared) {
             shared.settle(ticket, outcome);
